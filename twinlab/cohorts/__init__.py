@@ -1,0 +1,1 @@
+"""People and their signals: the cohort type, the simulator, and the loaders."""
