@@ -1,0 +1,85 @@
+"""twinlab: a laboratory for personal digital twins that keep people's data private.
+
+Public names are resolved on first use, so that `import twinlab` loads nothing heavy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twinlab import charts, widgets
+    from twinlab.cohorts import dataset as datasets
+    from twinlab.commands.doctor import examine_machine
+    from twinlab.experiment import (
+        BayesianTwin,
+        CentralLearning,
+        Experiment,
+        FitbitCohort,
+        ReadingsCohort,
+        ShippedCohort,
+        SimulatedCohort,
+        Unprotected,
+    )
+    from twinlab.finding import Finding
+    from twinlab.pipeline import Result, run
+    from twinlab.release import Message, NoGuarantee, Release, Transcript
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "charts": "twinlab.charts",
+    "widgets": "twinlab.widgets",
+    "datasets": "twinlab.cohorts.dataset",
+    "examine_machine": "twinlab.commands.doctor:examine_machine",
+    "BayesianTwin": "twinlab.experiment:BayesianTwin",
+    "CentralLearning": "twinlab.experiment:CentralLearning",
+    "Experiment": "twinlab.experiment:Experiment",
+    "FitbitCohort": "twinlab.experiment:FitbitCohort",
+    "ReadingsCohort": "twinlab.experiment:ReadingsCohort",
+    "ShippedCohort": "twinlab.experiment:ShippedCohort",
+    "SimulatedCohort": "twinlab.experiment:SimulatedCohort",
+    "Unprotected": "twinlab.experiment:Unprotected",
+    "Finding": "twinlab.finding:Finding",
+    "Result": "twinlab.pipeline:Result",
+    "run": "twinlab.pipeline:run",
+    "Message": "twinlab.release:Message",
+    "NoGuarantee": "twinlab.release:NoGuarantee",
+    "Release": "twinlab.release:Release",
+    "Transcript": "twinlab.release:Transcript",
+}
+
+__all__ = [
+    "BayesianTwin",
+    "CentralLearning",
+    "Experiment",
+    "Finding",
+    "FitbitCohort",
+    "Message",
+    "NoGuarantee",
+    "ReadingsCohort",
+    "Release",
+    "Result",
+    "ShippedCohort",
+    "SimulatedCohort",
+    "Transcript",
+    "Unprotected",
+    "charts",
+    "datasets",
+    "examine_machine",
+    "run",
+    "widgets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'twinlab' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    module, _, attribute = _HOMES[name].partition(":")
+    home = importlib.import_module(module)
+    return getattr(home, attribute) if attribute else home
+
+
+def __dir__() -> list[str]:
+    """What completion offers."""
+    return [*__all__, "__version__"]

@@ -1,8 +1,8 @@
 """Everything twinlab raises on purpose.
 
-Each error inherits from the built-in it refines, so `except ValueError` keeps working. A message says what was expected,
-what was got and what to do next, and it never carries a person's values: settings and counts of public things may appear,
-readings may not.
+Each error inherits from the built-in it refines, so `except ValueError` keeps working. A message says what was
+expected, what was got and what to do next, and it never carries a person's values: settings and counts of public things
+may appear, readings may not.
 """
 
 

@@ -1,7 +1,7 @@
 """What can be chosen: public, frozen, checked before any data is read.
 
-One `Experiment` drives notebooks, sliders, papermill and the command line. Its fields are public configuration: they can be
-shown, hashed and committed. A person's data is never a field, only ever the argument of a call.
+One `Experiment` drives notebooks, sliders, papermill and the command line. Its fields are public configuration: they
+can be shown, hashed and committed. A person's data is never a field, only ever the argument of a call.
 """
 
 import difflib
@@ -9,6 +9,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
@@ -40,7 +41,7 @@ def unit_of(name: str) -> dict[str, Any]:
     return {"unit": name}
 
 
-# --- who is studied -----------------------------------------------------------------------------------------------------
+# Who is studied.
 
 
 class SimulatedCohort(Choice):
@@ -77,7 +78,7 @@ CohortChoice = Annotated[
 ]
 
 
-# --- the personal model -------------------------------------------------------------------------------------------------
+# The personal model.
 
 
 class BayesianTwin(Choice):
@@ -108,7 +109,7 @@ class BayesianTwin(Choice):
 TwinChoice = BayesianTwin
 
 
-# --- what acts at the four places on the way of the data ----------------------------------------------------------------
+# What acts at the four places on the way of the data.
 
 
 class Unprotected(Choice):
@@ -166,8 +167,8 @@ class Experiment(Choice):
         """A new experiment with some fields changed; the whole is checked again.
 
         Args:
-          changes: dotted field names and their new values, such as {"cohort.n_people": 100}. Changing a `kind` drops the
-            fields of the old kind.
+          changes: dotted field names and their new values, such as {"cohort.n_people": 100}. Changing a `kind` drops
+            the fields of the old kind.
 
         Raises:
           SpecificationError: with all faults at once.
@@ -203,8 +204,6 @@ class Experiment(Choice):
 
     def _repr_html_(self) -> str:
         """The table of choices, as a notebook shows it."""
-        from html import escape
-
         cells = "".join(
             "<tr>" + "".join(f"<td style='text-align:left'>{escape(str(row[key]))}</td>" for key in row) + "</tr>"
             for row in self.rows()

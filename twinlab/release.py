@@ -1,0 +1,174 @@
+"""What crosses a trust boundary: the release, its guarantee, and the record of who saw what."""
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union
+
+from twinlab.budget import NeighboringRelation, PrivacyUnit
+
+#: Libraries whose version changes what a release means.
+_RECORDED_LIBRARIES = ("twinlab", "torch", "numpy", "opacus", "flwr", "tenseal")
+
+
+@dataclass(frozen=True)
+class DifferentialPrivacy:
+    """Whoever sees the release learns little about any one unit, whatever else they know.
+
+    Attributes:
+      event: description of the mechanism that accounting reads (a `dp_accounting` event in the ledger).
+      epsilon, delta: the bound that holds for this release alone.
+      neighboring_relation, privacy_unit: what hiding means and whose presence is hidden.
+    """
+
+    event: Any
+    epsilon: float
+    delta: float
+    neighboring_relation: NeighboringRelation
+    privacy_unit: PrivacyUnit
+
+    def __str__(self) -> str:
+        return (
+            f"differential privacy, epsilon {self.epsilon:.3g}, delta {self.delta:.1g} per {self.privacy_unit} "
+            f"({self.neighboring_relation}); against everyone who sees the release"
+        )
+
+
+@dataclass(frozen=True)
+class Encrypted:
+    """Nobody without the key learns anything from it but its size and time."""
+
+    scheme: str
+    security_bits: int
+    key_holder: str
+
+    def __str__(self) -> str:
+        return f"encrypted ({self.scheme}, {self.security_bits} bits); against everyone but {self.key_holder}"
+
+
+@dataclass(frozen=True)
+class SecretShared:
+    """Fewer than `threshold` parties together learn nothing from their shares."""
+
+    parties: tuple[str, ...]
+    threshold: int
+    adversary: Literal["semi_honest", "malicious"]
+
+    def __str__(self) -> str:
+        return (
+            f"secret shared among {', '.join(self.parties)}; against fewer than {self.threshold} of them together, "
+            f"{self.adversary.replace('_', '-')}"
+        )
+
+
+@dataclass(frozen=True)
+class NoGuarantee:
+    """Nothing is promised, and this says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"no guarantee: {self.reason}"
+
+
+Guarantee = Union[DifferentialPrivacy, Encrypted, SecretShared, NoGuarantee]
+
+
+@dataclass(frozen=True, repr=False)
+class Release:
+    """Something that leaves a trust boundary.
+
+    Attributes:
+      kind: what it is: "weights", "table", "number", "ciphertext".
+      payload: the thing itself.
+      guarantee: what is promised about it, and against whom.
+      fingerprint: of the experiment that made it.
+      libraries: versions of the libraries that made it.
+    """
+
+    kind: str
+    payload: Any
+    guarantee: Guarantee
+    fingerprint: str
+    libraries: Mapping[str, str] = field(default_factory=lambda: _find_versions())
+
+    def __repr__(self) -> str:
+        return f"Release({self.kind}, {self.guarantee}, experiment {self.fingerprint})"
+
+
+@dataclass(frozen=True, repr=False)
+class Message:
+    """One thing that crossed a boundary, as its receiver saw it.
+
+    Attributes:
+      sender, receiver: role names, such as "device" and "trainer"; never a person's id.
+      kind: what it was, such as "readings".
+      n_bytes: its size on the wire, framing left out.
+      seconds: how long it took to make.
+      payload: what the receiver saw.
+      guarantee: what protects it from this receiver.
+      n_messages: how many alike this record stands for, one from each sender.
+    """
+
+    sender: str
+    receiver: str
+    kind: str
+    n_bytes: int
+    seconds: float
+    payload: Any
+    guarantee: Guarantee
+    n_messages: int = 1
+
+    def __repr__(self) -> str:
+        return f"Message({self.sender} -> {self.receiver}: {self.kind}, {self.n_bytes} bytes, {self.guarantee})"
+
+
+class Transcript:
+    """Everything that crossed a trust boundary, in order. Costs, guarantees and attacks all read this one record."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._messages: list[Message] = []
+
+    def record(self, message: Message) -> None:
+        """Append a message."""
+        self._messages.append(message)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._messages)
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def seen_by(self, receiver: str) -> tuple[Message, ...]:
+        """What one receiver saw."""
+        return tuple(message for message in self._messages if message.receiver == receiver)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Who saw what: a row per message, without the payload."""
+        return [
+            {
+                "sender": message.sender,
+                "receiver": message.receiver,
+                "what": message.kind,
+                "messages": message.n_messages,
+                "bytes": message.n_bytes,
+                "seconds": round(message.seconds, 3),
+                "guarantee": str(message.guarantee),
+            }
+            for message in self._messages
+        ]
+
+    def __repr__(self) -> str:
+        return f"Transcript({len(self)} records, {sum(message.n_bytes for message in self._messages)} bytes)"
+
+
+def _find_versions() -> dict[str, str]:
+    """Installed versions of the recorded libraries."""
+    versions = {}
+    for name in _RECORDED_LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
