@@ -1,0 +1,135 @@
+"""Data frames as the rows that Vega reads: nulls for gaps, wall-clock times, words for tooltips."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from twinlab.errors import SpecificationError
+from twinlab.signals import SIGNALS, Signal
+
+HOUR = pd.Timedelta(hours=1)
+
+
+def check_columns(frame: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Refuse a frame that lacks a column.
+
+    Raises:
+      SpecificationError: naming what is missing and what there is.
+    """
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        got = ", ".join(map(str, frame.columns)) or "no column at all"
+        raise SpecificationError(
+            f"{what}: expected the columns {', '.join(columns)}; {', '.join(missing)} missing in: {got}"
+        )
+
+
+def make_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """One dict a row: times as milliseconds of the wall clock, numbers rounded to six digits, null where there is none.
+
+    Charts show these times on a UTC scale, so that a person's nine o'clock is nine o'clock in every reader's time zone.
+
+    >>> make_rows(pd.DataFrame({"time": [pd.Timestamp("2020-01-01 00:00")], "value": [float("nan")]}))
+    [{'time': 1577836800000, 'value': None}]
+    """
+    columns = {str(name): _plain(frame[name]) for name in frame.columns}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    """A column as JSON values."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return [None if pd.isna(time) else to_milliseconds(time) for time in column]
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return [bool(value) for value in column]
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return [int(value) for value in column]
+    if pd.api.types.is_float_dtype(column.dtype):
+        return [float(f"{value:.6g}") if math.isfinite(value) else None for value in column.to_numpy(float)]
+    return [None if value is None or value is pd.NaT or value is pd.NA else str(value) for value in column]
+
+
+def to_milliseconds(time: Any) -> int:
+    """A wall-clock time as milliseconds; the time zone, if there is one, is dropped, not converted."""
+    stamp = pd.Timestamp(time)
+    wall_clock = stamp.tz_localize(None) if stamp.tzinfo is not None else stamp
+    return int(wall_clock.value // 1_000_000)
+
+
+def fill_hours(history: pd.DataFrame, signal: str) -> pd.DataFrame:
+    """A signal's hours without a hole: an hour that is missing becomes a row without a value.
+
+    Returns:
+      Columns time, value, and alone, which says that the hours before and after have no value: a line cannot show it.
+    """
+    own = history.loc[history["signal"] == signal, ["time", "value"]]
+    if own.empty:
+        return pd.DataFrame({"time": pd.Series(dtype="datetime64[ns]"), "value": [], "alone": pd.Series(dtype=bool)})
+    series = own.groupby("time")["value"].mean()
+    everywhere = pd.date_range(history["time"].min(), history["time"].max(), freq=HOUR)
+    series = series.reindex(everywhere.union(pd.DatetimeIndex(series.index)))
+    known = series.notna().to_numpy()
+    beside = np.r_[False, known[:-1]] | np.r_[known[1:], False]
+    return pd.DataFrame({"time": series.index, "value": series.to_numpy(float), "alone": known & ~beside})
+
+
+def find_gaps(history: pd.DataFrame) -> pd.DataFrame:
+    """Spans, at least an hour long, in which no signal at all was measured. Columns start and end."""
+    if history.empty:
+        return pd.DataFrame({"start": pd.Series(dtype="datetime64[ns]"), "end": pd.Series(dtype="datetime64[ns]")})
+    worn = history.groupby("time")["value"].count() > 0
+    everywhere = pd.date_range(history["time"].min(), history["time"].max(), freq=HOUR)
+    worn = worn.reindex(everywhere, fill_value=False)
+    change = np.flatnonzero(np.diff(np.r_[True, worn.to_numpy(bool), True].astype(int)))
+    starts, ends = change[::2], change[1::2]
+    return pd.DataFrame({"start": everywhere[starts], "end": everywhere[0] + ends * HOUR})
+
+
+def name_hours(times: pd.Series) -> pd.Series:
+    """Times in words for tooltips: `Tue 14 Apr 15:00`."""
+    return pd.to_datetime(times).dt.strftime("%a %d %b %H:%M")
+
+
+def signal_words(name: str) -> tuple[str, str]:
+    """Label and unit of a signal; a name that twinlab does not know stands for itself."""
+    known: Signal | None = SIGNALS.get(name)
+    return (known.label, known.unit) if known else (name, "")
+
+
+def say_number(value: float) -> str:
+    """A number for a sentence: three digits, thousands with a thin separator, `unknown` where there is none.
+
+    >>> [say_number(value) for value in (1234.5, 71.23, 0.01234, float("nan"))]
+    ['1,234', '71.2', '0.0123', 'unknown']
+    """
+    if value is None or not math.isfinite(value):
+        return "unknown"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def time_axis(times: pd.Series, title: str | None = None) -> alt.Axis:
+    """An axis of wall-clock hours: days where the span is long, hours where it is short; midnight names the day."""
+    span = (times.max() - times.min()) if len(times) else pd.Timedelta(0)
+    if span > pd.Timedelta(days=5):
+        return alt.Axis(format="%d %b", title=title, tickCount=10, labelOverlap=True)
+    return alt.Axis(labelExpr=HOUR_LABELS, title=title, tickCount=12, labelOverlap=True)
+
+
+#: Labels that say the hour, and under midnight the day.
+HOUR_LABELS = (
+    "utcFormat(datum.value, '%H') == '00'"
+    " ? [utcFormat(datum.value, '%H:%M'), utcFormat(datum.value, '%a %d %b')]"
+    " : utcFormat(datum.value, '%H:%M')"
+)
+
+
+def empty_chart(sentence: str, title: str = "", height: int = 120) -> alt.Chart:
+    """A labelled chart that says why it is empty."""
+    blank = alt.Chart(alt.InlineData(values=[{"text": sentence}]), width=640, height=height, title=title)
+    return blank.mark_text(fontSize=14, color="#5a5a5a").encode(text="text:N").properties(description=sentence)

@@ -1,0 +1,1 @@
+"""Controls and panels for JupyterLab. They show; plain functions and objects that are handed in do the work."""
