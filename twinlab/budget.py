@@ -1,4 +1,4 @@
-"""What a privacy budget is counted in. The ledger that composes and keeps it joins these types with the first mechanism."""
+"""What a privacy budget is counted in. The ledger that composes events joins these types with the first mechanism."""
 
 from dataclasses import dataclass
 from enum import StrEnum

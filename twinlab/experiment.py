@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,7 +20,13 @@ from twinlab.errors import SpecificationError
 SignalName = Literal["steps", "calories_kcal", "intensity", "heart_rate_bpm", "sleep_min", "glucose_mg_dl"]
 
 
-class _Checked(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # it has no public name
+
+
+class _Checked(ModelMetaclass):
     """Turns pydantic's error into ours, once, at the outermost construction, so that all faults arrive together."""
 
     def __call__(cls, *args: Any, **fields: Any) -> Any:
@@ -239,7 +245,9 @@ def _rows(choice: Choice, prefix: str) -> Iterator[dict[str, Any]]:
     for name, info in type(choice).model_fields.items():
         value = getattr(choice, name)
         if isinstance(value, Choice):
-            yield from _rows(value, f"{prefix}{name}.")
+            kinds = [option.model_fields["kind"].default for option in _options(info.annotation)]
+            for row in _rows(value, f"{prefix}{name}."):
+                yield {**row, "limits": " or ".join(kinds)} if row["field"] == f"{prefix}{name}.kind" else row
             continue
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         meaning = info.description or (type(choice).__doc__ or "").splitlines()[0]
@@ -269,7 +277,7 @@ def describe_limits(info: Any) -> str:
     return " ".join(words)
 
 
-def _explain(error: ValidationError, choice: type) -> str:
+def _explain(error: ValidationError, choice: Any) -> str:
     """All faults, a line each: field, what was expected, what was got, and the nearest valid name."""
     lines = []
     for fault in error.errors():
@@ -296,7 +304,7 @@ def _explain(error: ValidationError, choice: type) -> str:
     return "the experiment cannot be run as written\n" + "\n".join(f"  - {line}" for line in lines)
 
 
-def _locate(choice: type, location: tuple[int | str, ...]) -> tuple[str, type]:
+def _locate(choice: Any, location: tuple[int | str, ...]) -> tuple[str, Any]:
     """The dotted name of a fault and the class that owns the field; union tags are not part of the name."""
     owner, names, inside = choice, [], choice
     for part in location:

@@ -1,0 +1,207 @@
+"""The command line: `python -m twinlab COMMAND`. It works where there is no make."""
+
+import argparse
+import ast
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import twinlab
+from twinlab.errors import SpecificationError, TwinlabError
+
+_EXAMPLES = """examples:
+  python -m twinlab lab
+  python -m twinlab doctor
+  python -m twinlab notebook 01 -p n_people 30 --set twin.process_noise=0.02
+  python -m twinlab run experiment.toml --set cohort.n_people=30 --json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+      arguments: the words after `python -m twinlab`; those of this process when None.
+
+    Returns:
+      The exit status: 0 when all went well, 1 when something failed, 2 when the words were wrong.
+    """
+    parser = _build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not options.takes_more:
+        parser.error(f"unknown words: {' '.join(rest)}; see python -m twinlab {options.command} --help")
+    try:
+        return options.act(options, [word for word in rest if word != "--"])
+    except SpecificationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except TwinlabError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m twinlab",
+        description=(twinlab.__doc__ or "").splitlines()[0],
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"twinlab {twinlab.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, act: Any, text: str, takes_more: bool = False) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.set_defaults(act=act, takes_more=takes_more)
+        return command
+
+    add("lab", _open_lab, "open JupyterLab on the welcome notebook; further words go to JupyterLab", takes_more=True)
+    add("test", _run_suite, "lint, types and every test; further words go to pytest alone", takes_more=True)
+    add("doctor", _examine, "what works on this machine, and what to do about the rest")
+    show = add("show", _show, "the table of everything an experiment can choose")
+    _add_changes(show)
+    run = add("run", _run, "run experiments from TOML files; without any, every notebook headless into runs/")
+    run.add_argument("experiment", nargs="*", help="TOML files")
+    run.add_argument("--json", action="store_true", help="print the findings as JSON")
+    run.add_argument("--output", type=Path, default=Path("runs"), help="folder for executed notebooks")
+    _add_changes(run)
+    notebook = add("notebook", _run_notebook, "run one notebook headless, strictly")
+    notebook.add_argument("name", help="its path, its name, or its number")
+    notebook.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    notebook.add_argument("--output", type=Path, default=Path("runs"), help="folder for the executed notebook")
+    notebook.add_argument("--seconds", type=float, default=600, help="time limit")
+    notebook.add_argument("--memory-mb", type=float, default=4096, help="memory limit")
+    _add_changes(notebook)
+    return parser
+
+
+def _add_changes(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the experiment",
+    )
+
+
+def parse_changes(words: Sequence[str]) -> dict[str, Any]:
+    """`["twin.process_noise=0.02"]` as a dictionary with typed values.
+
+    Raises:
+      SpecificationError: if a word has no `=`.
+
+    >>> parse_changes(["cohort.n_people=30", "cohort=shipped"])
+    {'cohort.n_people': 30, 'cohort': 'shipped'}
+    """
+    faults = [word for word in words if "=" not in word]
+    if faults:
+        raise SpecificationError(f"--set: expected FIELD=VALUE, got {', '.join(map(repr, faults))}")
+    return {name.strip(): _parse_value(value) for name, _, value in (word.partition("=") for word in words)}
+
+
+def _parse_value(text: str) -> Any:
+    """A number, a list, true, false or none where it reads as one; the text itself otherwise."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def _open_lab(_: argparse.Namespace, rest: Sequence[str]) -> int:
+    return importlib.import_module("twinlab.commands.lab").open_lab(rest)
+
+
+def _run_suite(_: argparse.Namespace, rest: Sequence[str]) -> int:
+    return importlib.import_module("twinlab.commands.suite").run_suite(rest)
+
+
+def _examine(_: argparse.Namespace, __: Sequence[str]) -> int:
+    examination = importlib.import_module("twinlab.commands.doctor").examine_machine()
+    print(examination)
+    return 0 if examination.is_ok else 1
+
+
+def _show(options: argparse.Namespace, _: Sequence[str]) -> int:
+    experiment = twinlab.Experiment().with_(parse_changes(options.changes))
+    rows = experiment.rows()
+    columns = ("field", "value", "unit", "limits")
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in columns}
+    print("  ".join(f"{name:<{widths[name]}}" for name in columns) + "  meaning")
+    for row in rows:
+        print("  ".join(f"{row[name]!s:<{widths[name]}}" for name in columns) + f"  {row['meaning']}")
+    print(f"fingerprint {experiment.fingerprint}")
+    return 0
+
+
+def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
+    if not options.experiment:
+        if options.changes or options.json:
+            raise SpecificationError("run: --set and --json need an experiment, a TOML file")
+        return _run_all_notebooks(options.output)
+    changes = parse_changes(options.changes)
+    experiments = [twinlab.Experiment.from_toml(path).with_(changes) for path in options.experiment]
+    for experiment in experiments:
+        result = twinlab.run(experiment, progress=None if options.json else _report)
+        if options.json:
+            print(json.dumps(result.summary(), default=str))
+        else:
+            print(f"\nexperiment {experiment.fingerprint}")
+            for finding in result.findings:
+                print(f"  {finding}")
+    return 0
+
+
+def _report(what: str, done: int, total: int) -> None:
+    """Progress on one line of standard error."""
+    end = "\n" if done >= total else ""
+    print(f"\r{what}: {done} of {total}   ", end=end, file=sys.stderr, flush=True)
+
+
+def _run_all_notebooks(output: Path) -> int:
+    workspace = importlib.import_module("twinlab.commands.workspace")
+    runner = importlib.import_module("twinlab.commands.notebook")
+    runs = []
+    paths = workspace.list_notebooks()
+    for number, path in enumerate(paths, 1):
+        print(f"[{number}/{len(paths)}] {path.stem}", flush=True)
+        runs.append(runner.run_notebook(path, output / path.name, shows_progress=sys.stderr.isatty()))
+    runner.print_table(runs)
+    print(f"executed notebooks and HTML pages are in {output}")
+    return 0 if all(run.is_ok for run in runs) else 1
+
+
+def _run_notebook(options: argparse.Namespace, _: Sequence[str]) -> int:
+    workspace = importlib.import_module("twinlab.commands.workspace")
+    runner = importlib.import_module("twinlab.commands.notebook")
+    path = workspace.find_notebook(options.name)
+    values: dict[str, Any] = {name: _parse_value(value) for name, value in options.parameters}
+    changes = parse_changes(options.changes)
+    twinlab.Experiment().with_(changes)  # a wrong key is said now, not after minutes
+    if changes:
+        values["changes"] = changes
+    run = runner.run_notebook(
+        path,
+        options.output / path.name,
+        values,
+        time_limit_seconds=options.seconds,
+        memory_limit_mb=options.memory_mb,
+        shows_progress=sys.stderr.isatty(),
+    )
+    runner.print_table([run])
+    return 0 if run.is_ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

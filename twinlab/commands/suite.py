@@ -1,0 +1,43 @@
+"""`python -m twinlab test`: lint, format, types and every test, in this order, stopping at the first that fails."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from twinlab.commands.workspace import find_root, make_quiet_environment
+from twinlab.errors import MissingDependencyError
+
+_CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("lint", ("ruff", "check", ".")),
+    ("format", ("ruff", "format", "--check", ".")),
+    ("types", ("mypy",)),
+)
+
+
+def run_suite(arguments: Sequence[str] = ()) -> int:
+    """Run the checks and then pytest.
+
+    Args:
+      arguments: handed to pytest, such as ["-k", "cohort"]; with any, the checks before it are skipped.
+
+    Returns:
+      0 when everything passed.
+
+    Raises:
+      MissingDependencyError: if a tool is not installed.
+    """
+    missing = [tool for tool in ("ruff", "mypy", "pytest", "hypothesis") if importlib.util.find_spec(tool) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"{', '.join(missing)} needed for the tests: run `make setup` or pip install -e .[test]"
+        )
+    steps = list(_CHECKS if not arguments else ())
+    steps.append(("tests", ("pytest", *arguments)))
+    for name, command in steps:
+        print(f"[{name}] {' '.join(command)}", flush=True)
+        status = subprocess.call([sys.executable, "-m", *command], cwd=find_root(), env=make_quiet_environment())
+        if status:
+            print(f"[{name}] failed", flush=True)
+            return status
+    return 0
