@@ -273,7 +273,7 @@ def describe_limits(info: Any) -> str:
     if low is not None or above is not None:
         words.append(f"{low}" if low is not None else f"more than {above}")
     if high is not None or below is not None:
-        words.append(f"to {high}" if high is not None else f"below {below}")
+        words.append(f"to {high}" if high is not None else f"to below {below}")
     return " ".join(words)
 
 

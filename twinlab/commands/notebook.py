@@ -5,9 +5,10 @@ runner refuses the first, finds the second, and bounds time and memory.
 """
 
 import contextlib
+import html
 import io
-import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ from twinlab.errors import SpecificationError, TwinlabError
 
 _WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 _SAMPLE_SECONDS = 0.1
+_PICTURE = re.compile(r'<img ([^>]*?)src="data:image/png;base64,([^"]+)"')
+_ALT = re.compile(r'alt="[^"]*" ?')
+_LEFT_OVER_SCRIPT = re.compile(r'<script src=""></script>')
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def write_html(executed: Path) -> Path | None:
     notebook.metadata.pop("widgets", None)  # without a kernel a widget is a blank; its picture is beside it
     page, _ = exporter.from_notebook_node(notebook)
     target = executed.with_suffix(".html")
-    target.write_text(_name_pictures(page, notebook), encoding="utf-8")
+    target.write_text(_name_pictures(_LEFT_OVER_SCRIPT.sub("", page), notebook), encoding="utf-8")
     return target
 
 
@@ -156,18 +160,20 @@ def _execute(path: Path, output: Path, values: Mapping[str, Any], shows_progress
 
 def _name_pictures(page: str, notebook: Any) -> str:
     """Put the sentence of each chart into its picture's alt text, which nbconvert leaves out."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            sentence = output.get("metadata", {}).get("image/png", {}).get("alt")
-            picture = output.get("data", {}).get("image/png")
-            if sentence and picture:
-                at = page.find(picture.strip()[:200])
-                alt = page.find('alt="', at)
-                end = page.find('"', alt + 5)
-                if 0 <= at < alt < end:
-                    safe = json.dumps(sentence)[1:-1].replace('\\"', "&quot;").replace("<", "&lt;")
-                    page = f"{page[: alt + 5]}{safe}{page[end:]}"
-    return page
+    sentences = {
+        "".join(output["data"]["image/png"].split()): output["metadata"]["image/png"]["alt"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {}) and "alt" in output.get("metadata", {}).get("image/png", {})
+    }
+
+    def name(picture: re.Match[str]) -> str:
+        sentence = sentences.get("".join(picture[2].split()))
+        if sentence is None:
+            return picture[0]
+        return f'<img alt="{html.escape(sentence)}" {_ALT.sub("", picture[1])}src="data:image/png;base64,{picture[2]}"'
+
+    return _PICTURE.sub(name, page)
 
 
 @contextlib.contextmanager
