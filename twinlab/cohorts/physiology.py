@@ -115,7 +115,8 @@ def advance_heart(
 ) -> np.ndarray:
     """Heart rate: a base that wanders with clock, stress, posture and mood, and a demand that answers effort.
 
-    The demand rises fast and falls slowly: a time constant for each, as in Cheng et al., IEEE Transactions on Biomedical Engineering 55 (2008) and later treadmill models.
+    The demand rises fast and falls slowly: a time constant for each, as in Cheng et al., IEEE
+    Transactions on Biomedical Engineering 55 (2008), and later treadmill models.
 
     Returns:
       float32 (slot, person), bpm, as it is in the body.
