@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 VOCABULARY = {"experiment", "signals", "roles", "release", "finding", "budget", "fleet", "errors"}
 STAGES = {"cohorts", "twins", "protection", "attacks", "evaluation", "governance", "charts"}
-FACES = {"widgets", "commands", "__main__"}
+FACES = {"widgets", "commands", "course", "__main__"}
 #: Imported in at most one module each, so that replacing a library touches one file.
 ONE_DOOR = {
     *("opacus", "flwr", "tenseal", "mpyc", "opendp", "dp_accounting", "ray", "mbi"),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from twinlab import charts, widgets
     from twinlab.cohorts import dataset as datasets
     from twinlab.commands.doctor import examine_machine
+    from twinlab.course import check
     from twinlab.experiment import (
         BayesianTwin,
         CentralLearning,
@@ -30,6 +31,7 @@ _HOMES = {
     "charts": "twinlab.charts",
     "widgets": "twinlab.widgets",
     "datasets": "twinlab.cohorts.dataset",
+    "check": "twinlab.course:check",
     "examine_machine": "twinlab.commands.doctor:examine_machine",
     "BayesianTwin": "twinlab.experiment:BayesianTwin",
     "CentralLearning": "twinlab.experiment:CentralLearning",
@@ -64,6 +66,7 @@ __all__ = [
     "Transcript",
     "Unprotected",
     "charts",
+    "check",
     "datasets",
     "examine_machine",
     "run",

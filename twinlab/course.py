@@ -1,0 +1,116 @@
+"""Exercises of the notebooks: checked offline, the same for everyone, with two levels of hints."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from twinlab.errors import SpecificationError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check` says about an answer."""
+
+    exercise: str
+    is_right: bool
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{self.exercise}: {self.text}"
+
+
+@dataclass(frozen=True)
+class _Exercise:
+    """What counts as right, why, and how to help someone who is not there yet."""
+
+    accepts: Callable[[Any], bool]
+    why: str
+    hints: tuple[str, str]
+    mistakes: Mapping[str, str]
+
+
+def _says(*words: str) -> Callable[[Any], bool]:
+    """Accept any of these words, however they are written."""
+    return lambda answer: str(answer).strip().lower() in words
+
+
+def _near(value: float, tolerance: float) -> Callable[[Any], bool]:
+    """Accept a number near this one."""
+
+    def accepts(answer: Any) -> bool:
+        try:
+            return math.isclose(float(answer), value, abs_tol=tolerance)
+        except (TypeError, ValueError):
+            return False
+
+    return accepts
+
+
+_EXERCISES: dict[str, _Exercise] = {
+    "00.1": _Exercise(
+        _says("learn"),
+        "Training happens at learn: readings go in there and the shared part of the model comes out.",
+        ("Follow one reading along the figure and stop where many people's readings meet.", "It is the second place."),
+        {
+            "sense": "At sense a reading is still on the person's own device.",
+            "ask": "At ask the model is already there and somebody puts a question to it.",
+            "share": "At share something finished is given away.",
+        },
+    ),
+    "00.2": _Exercise(
+        _says("no", "false"),
+        "A different field gives a different fingerprint, so a result can never pass for another experiment's.",
+        ("Print both fingerprints.", "Compare experiment.fingerprint with experiment.with_({'seed': 1}).fingerprint."),
+        {"yes": "Print them: the fingerprint is a hash of every field, the seed included."},
+    ),
+    "01.1": _Exercise(
+        _says("narrower", "narrow"),
+        "An interval that may miss more often can be narrower. Coverage is a promise, width is its price.",
+        ("Set changes to {'twin.coverage': 0.5} and run again.", "Compare how tall the band of the forecast is."),
+        {"wider": "A wider interval would contain more readings, not fewer."},
+    ),
+    "01.2": _Exercise(
+        _near(0.5, 0.02),
+        "The head is linear in what you do, so half the minutes give half the effect. Bodies are not quite so simple: "
+        "that is a limit of this twin, and the price of an answer that can be computed on encrypted numbers.",
+        ("Ask what_if for 20 and for 40 minutes at the same hour.", "Divide the two effects of the first hour."),
+        {"2": "That is forty over twenty; the question asks for twenty over forty."},
+    ),
+    "01.3": _Exercise(
+        _says("readings"),
+        "The trainer held everybody's readings. Federated learning, later in this course, keeps them at home.",
+        ("Look at the transcript: which row has the trainer as receiver?", "The column `what` of that row."),
+        {"weights": "The weights left the trainer; the question is what came to it."},
+    ),
+}
+
+
+def check(exercise: str, answer: Any = None, hint: int = 0) -> Verdict:
+    """Check an answer to an exercise, offline.
+
+    Args:
+      exercise: its number, such as "01.2".
+      answer: yours; None shows what to do first.
+      hint: 1 or 2 for a hint instead of a verdict.
+
+    Returns:
+      A verdict that says why, or what to look at next.
+
+    Raises:
+      SpecificationError: if there is no such exercise.
+
+    >>> check("01.1", "wider").is_right
+    False
+    """
+    if exercise not in _EXERCISES:
+        raise SpecificationError(f"exercise: there is no {exercise!r}; there are: {', '.join(_EXERCISES)}")
+    asked = _EXERCISES[exercise]
+    if hint:
+        return Verdict(exercise, False, asked.hints[min(max(hint, 1), 2) - 1])
+    if answer is None or answer is Ellipsis:
+        return Verdict(exercise, False, f"not answered yet. tl.check({exercise!r}, hint=1) gives a first hint.")
+    if asked.accepts(answer):
+        return Verdict(exercise, True, f"right. {asked.why}")
+    mistake = asked.mistakes.get(str(answer).strip().lower(), asked.hints[0])
+    return Verdict(exercise, False, f"not yet. {mistake}")
