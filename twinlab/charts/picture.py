@@ -16,7 +16,7 @@ from PIL import Image
 
 from twinlab.errors import SpecificationError
 
-_N_COLORS = 64  # a chart needs few colours; 64 make a PNG about fifteen times smaller than the full range does
+_N_COLORS = 128  # a chart needs few colours; this many make a PNG about a tenth of what the full range does
 
 
 def make_png(spec: Mapping[str, Any], scale: float = 2) -> tuple[bytes, int, int]:
@@ -33,7 +33,7 @@ def make_png(spec: Mapping[str, Any], scale: float = 2) -> tuple[bytes, int, int
     with Image.open(io.BytesIO(full)) as picture:
         width, height = picture.size
         small = io.BytesIO()
-        picture.convert("RGB").quantize(_N_COLORS).save(small, format="PNG", optimize=True)
+        picture.convert("RGB").quantize(_N_COLORS, kmeans=1).save(small, format="PNG", optimize=True)
     return small.getvalue(), round(width / scale), round(height / scale)
 
 

@@ -100,24 +100,32 @@ def signal_words(name: str) -> tuple[str, str]:
     return (known.label, known.unit) if known else (name, "")
 
 
-def say_number(value: float) -> str:
-    """A number for a sentence: three digits, thousands with a thin separator, `unknown` where there is none.
+def say_number(value: float, signed: bool = False) -> str:
+    """A number for a sentence: three digits, thousands with a comma, `unknown` where there is none.
 
-    >>> [say_number(value) for value in (1234.5, 71.23, 0.01234, float("nan"))]
-    ['1,234', '71.2', '0.0123', 'unknown']
+    >>> [say_number(value) for value in (1234.5, 71.23, 0.01234, -0.0, float("nan"))]
+    ['1,234', '71.2', '0.0123', '0', 'unknown']
+    >>> say_number(12.0, signed=True)
+    '+12.0'
     """
     if value is None or not math.isfinite(value):
         return "unknown"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    if value == 0:
+        return "0"
+    sign = "+" if signed and value > 0 else ""
+    return sign + (f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}")
+
+
+def unit_words(value: float, unit: str, signed: bool = False) -> str:
+    """A number with its unit, if it has one."""
+    return f"{say_number(value, signed)} {unit}".rstrip()
 
 
 def time_axis(times: pd.Series, title: str | None = None) -> alt.Axis:
     """An axis of wall-clock hours: days where the span is long, hours where it is short; midnight names the day."""
     span = (times.max() - times.min()) if len(times) else pd.Timedelta(0)
     if span > pd.Timedelta(days=5):
-        return alt.Axis(format="%d %b", title=title, tickCount=10, labelOverlap=True)
+        return alt.Axis(format="%d %b", title=title, tickCount=min(10, span.days), labelOverlap=True)
     return alt.Axis(labelExpr=HOUR_LABELS, title=title, tickCount=12, labelOverlap=True)
 
 
