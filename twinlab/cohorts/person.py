@@ -182,7 +182,7 @@ def _draw_body(stream: PeopleStream) -> dict[str, np.ndarray]:
     has = {name: condition == index for index, name in enumerate(CONDITIONS)}
     takes_beta_blocker = has["hypertension"] & (stream.uniform() < 0.6)
     activity_log = (
-        0.34 * stream.normal()
+        0.27 * stream.normal()
         - 0.008 * (age - 44)
         - 0.018 * (bmi - 26)
         - 0.35 * has["depression"]
@@ -230,8 +230,8 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
     condition, fitness = drawn["condition"], drawn["fitness_vo2max"]
     blocked = drawn["takes_beta_blocker"]
     depressed, apnoeic = condition == CONDITIONS.index("depression"), condition == CONDITIONS.index("sleep_apnoea")
-    resting = 65.5 - 0.42 * (fitness - 38) + 2.5 * ~drawn["is_male"] - 9 * blocked + 4 * depressed + 4 * apnoeic
-    resting = np.clip(resting + 5.2 * stream.normal(), 42, 98)
+    resting = 69.5 - 0.42 * (fitness - 38) + 2.5 * ~drawn["is_male"] - 9 * blocked + 4 * depressed + 4 * apnoeic
+    resting = np.clip(resting + 6.0 * stream.normal(), 42, 98)
     # Tanaka, Monahan and Seals, JACC 37 (2001): maximal heart rate is 208 - 0.7 age.
     highest = 208 - 0.7 * drawn["age_years"] - 22 * blocked + 5 * stream.normal()
     gain = (highest - resting) / (fitness / 3.5 - 1) * np.exp(0.28 * stream.normal()) * np.where(blocked, 0.75, 1)
@@ -241,9 +241,9 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
         "gain_bpm_per_met": np.clip(gain, 3, 35),
         "rise_minutes": np.clip(1.2 * np.exp(0.25 * stream.normal()) * (40 / fitness) ** 0.5, 0.5, 6),
         "recovery_minutes": np.clip(6 * np.exp(0.3 * stream.normal()) * (40 / fitness) ** 0.9, 2, 30),
-        "circadian_bpm": np.clip(4.0 + 1.3 * stream.normal(), 0.5, 9),
+        "circadian_bpm": np.clip(2.8 + 1.1 * stream.normal(), 0.2, 7),
         "circadian_peak_hour": 16.5 + drawn["chronotype_hours"] + 0.5 * stream.normal(),
-        "stress_bpm": np.clip(5.5 * np.exp(0.3 * stream.normal()) * np.where(depressed, 1.2, 1), 2, 14),
+        "stress_bpm": np.clip(5.0 * np.exp(0.3 * stream.normal()) * np.where(depressed, 1.2, 1), 2, 14),
         "cadence_lock": 0.25 * stream.uniform() ** 3,
     }
 
@@ -251,7 +251,7 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
 def _draw_activity(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What people are used to doing, hour by hour."""
     age, activity = drawn["age_years"], drawn["activity_log"]
-    routine = 0.75 * stream.normal(24)
+    routine = 0.6 * stream.normal(24)
     routine = (0.5 * np.roll(routine, 1, 0) + routine + 0.5 * np.roll(routine, -1, 0)) / 1.5
     likes_mornings = stream.uniform() < 0.4
     exercise_hour = np.where(likes_mornings, 7 + stream.normal(), 18.3 + 1.3 * stream.normal())
@@ -260,11 +260,11 @@ def _draw_activity(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[s
     return {
         "routine_log": routine,
         "weekend_log": 0.35 * stream.normal(24),
-        "busyness_spread": np.clip(0.7 + 0.12 * stream.normal(), 0.3, 1.2),
+        "busyness_spread": np.clip(0.85 + 0.12 * stream.normal(), 0.4, 1.3),
         "cadence_per_min": np.clip(104 + 8 * stream.normal() - 0.25 * (age - 44) * (age > 60), 70, 130),
-        "light_cadence_per_min": np.clip(19 * np.exp(0.22 * stream.normal()), 9, 40),
+        "light_cadence_per_min": np.clip(18 * np.exp(0.3 * stream.normal()), 9, 40),
         "walking_met": np.clip(3.9 + 0.4 * stream.normal() - 0.01 * (age - 44), 2.8, 5.2),
-        "energy_overestimate": np.clip(1.5 * np.exp(0.15 * stream.normal()), 1, 2.3),
+        "energy_overestimate": np.clip(1.5 * np.exp(0.2 * stream.normal()), 0.9, 2.6),
         "walk_hour": 6.5 + 14.5 * stream.uniform(N_WALKS),
         "walk_minutes": np.clip(22 * np.exp(0.5 * stream.normal(N_WALKS)), 6, 75),
         "walk_chance": 0.75 * stream.uniform(N_WALKS) ** 2 * np.exp(0.5 * activity),

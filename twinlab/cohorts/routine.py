@@ -18,10 +18,10 @@ RESTING_MET_ASLEEP, RESTING_MET_AWAKE = 0.95, 1.25
 HOUR_OF_SLOT: Final = (np.arange(SLOTS_PER_DAY, dtype=np.float32) / SLOTS_PER_HOUR)[:, None]
 
 _DAY_MEMORY, _DAY_SPREAD = np.float32(0.2), np.float32(0.24)
-_ROUTINE_MEMORY, _ROUTINE_SPREAD = np.float32(0.97), np.float32(0.4)
+_ROUTINE_MEMORY, _ROUTINE_SPREAD = np.float32(0.9), np.float32(0.5)
 _INSULIN_MEMORY, _INSULIN_SPREAD = np.float32(0.5), np.float32(0.22)
-_BUSY_MEMORY = np.float32(0.5)
-_LIGHT_RATE, _WALK_RATE = 0.26, 0.0085
+_BUSY_MEMORY = np.float32(0.72)
+_LIGHT_RATE, _WALK_RATE = 0.31, 0.010
 _LIGHT_MET = 1.5  # above rest, over the minutes that were active
 
 
@@ -129,7 +129,7 @@ def _draw_busyness(people: People, stream: PeopleStream, state: RoutineState) ->
         level = _BUSY_MEMORY * level + fresh[hour]
         busy[hour] = level
     state.busy_log = level
-    return busy * people.busyness_spread
+    return busy * people.busyness_spread - people.busyness_spread**2 / 2
 
 
 def _mark_commutes(people: People, works_today: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -214,14 +214,15 @@ def measure_effort(
     the person's.
     """
     estimated = people.energy_overestimate * effort
+    usual = np.float32(1.5) * effort
     active_minutes = np.where(light_minutes > 0, light_minutes, np.float32(SLOT_MINUTES)) * (effort > 0)
-    while_active = 1 + estimated * SLOT_MINUTES / np.maximum(active_minutes, 1)
+    while_active = 1 + usual * SLOT_MINUTES / np.maximum(active_minutes, 1)
     grade = (while_active >= 1.5).astype(np.float32) + (while_active >= 4.0) + (while_active >= 5.5)
     return Activity(
         met=np.where(asleep, np.float32(RESTING_MET_ASLEEP), np.float32(RESTING_MET_AWAKE)) + effort,
         effort_met=effort,
         steps=steps,
-        energy_met=np.where(asleep, np.float32(0.97), np.float32(1.04)) + estimated,
+        energy_met=np.where(asleep, np.float32(1.0), np.float32(1.03)) + estimated,
         intensity=np.round(active_minutes) * grade,
     )
 

@@ -109,8 +109,8 @@ def parse_times(column: pd.Series, file: str, time_zone: str | None = None) -> p
     readable = text != ""
     if aware.any() and not aware[readable].all():
         raise DataContractError(
-            f"{file}: {column.name}: {int(aware.sum())} of {len(text)} times state their offset from UTC and the others "
-            "do not; write all of them with it or all without"
+            f"{file}: {column.name}: {int(aware.sum())} of {len(text)} times state their offset from UTC and the "
+            "others do not; write all of them with it or all without"
         )
     plain = _parse_plain_times(text.str.replace(_OFFSET, "", regex=True) if aware.any() else text)
     if not aware.any():
