@@ -15,7 +15,7 @@ from twinlab.charts.rows import (
     signal_words,
     time_axis,
 )
-from twinlab.charts.theme import ABSENT, OKABE_ITO, WIDTH, describe, use_offline_charts
+from twinlab.charts.theme import ABSENT, OKABE_ITO, WIDTH, describe, overlay, use_offline_charts
 from twinlab.signals import SIGNALS
 
 _NOT_WORN = "Grey: nothing was measured"
@@ -92,13 +92,14 @@ def draw_rhythm(history: pd.DataFrame, signal: str, title: str | None = None) ->
     words = [alt.Tooltip("when:N", title="hour"), alt.Tooltip("value:Q", title=label, format=".4~g")]
     absent = base.transform_filter("!isValid(datum.value)").mark_rect(color=ABSENT)
     cells = base.transform_filter("isValid(datum.value)").mark_rect().encode(color=ramp, tooltip=words)
-    by_hour = hours.groupby("hour")["value"].mean()
+    by_hour = hours.groupby("hour")["value"].mean().dropna().sort_values()
+    low, high = by_hour.index.tolist()[0], by_hour.index.tolist()[-1]
     sentence = (
-        f"{headline}: over {n_days} days highest around {int(by_hour.idxmax()):02d}:00, on average "
-        f"{say_number(by_hour.max())} {unit}, and lowest around {int(by_hour.idxmin()):02d}:00, {say_number(by_hour.min())}."
+        f"{headline}: over {n_days} days highest around {high:02d}:00, on average {say_number(by_hour[high])} {unit}, "
+        f"and lowest around {low:02d}:00, {say_number(by_hour[low])}."
     )
-    chart = alt.layer(
-        absent, cells, width=WIDTH - 90, height=alt.Step(16), title=alt.Title(text=headline, subtitle=_NOT_WORN)
+    chart = overlay(
+        [absent, cells], width=WIDTH - 90, height=alt.Step(16), title=alt.Title(text=headline, subtitle=_NOT_WORN)
     )
     return describe(chart.properties(datasets={"hours": make_rows(hours.drop(columns=["time", "alone"]))}), sentence)
 
@@ -130,7 +131,7 @@ def _draw_signal(name: str, color: str, times: pd.Series, is_last: bool) -> alt.
     words = [alt.Tooltip("when:N", title="hour"), alt.Tooltip("value:Q", title=label, format=".4~g")]
     touch = data.mark_circle(size=60, opacity=0).encode(x=x, y=y, tooltip=words)
     layers = [grey, shape.encode(x=x, y=y), dots.encode(x=x, y=y), touch]
-    return alt.layer(*layers, width=WIDTH, height=84)
+    return overlay([*layers], width=WIDTH, height=84)
 
 
 def _say_days(history: pd.DataFrame, known: pd.DataFrame, names: list[str]) -> str:

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from twinlab.charts.rows import HOUR_LABELS, name_hours
-from twinlab.charts.theme import BLUE, GREEN, INK, QUIET_INK, VERMILLION, WIDTH
+from twinlab.charts.theme import BLUE, GREEN, INK, QUIET_INK, VERMILLION, WIDTH, overlay
 
 MEASURED = "measured"
 FORECAST = "forecast"
@@ -66,8 +66,8 @@ def hour_axis(labels: bool = True) -> alt.X:
 def layer_paths(prefix: str, series: Sequence[str], title: alt.Title, height: int = 250) -> alt.LayerChart:
     """Lines, band and the moment that is now.
 
-    Named data: `<prefix>paths` (time, series, value, when), `<prefix>band` (time, lower, upper), `<prefix>now` (time, text).
-    Params: `<prefix>low` and `<prefix>high`, the ends of the vertical axis.
+    Named data: `<prefix>paths` (time, series, value, when), `<prefix>band` (time, lower, upper), `<prefix>now`
+    (time, text). Params: `<prefix>low` and `<prefix>high`, the ends of the vertical axis.
     """
     y_scale = alt.Scale(
         domainMin=alt.ExprRef(f"{prefix}low"), domainMax=alt.ExprRef(f"{prefix}high"), nice=False, zero=False
@@ -95,9 +95,7 @@ def layer_paths(prefix: str, series: Sequence[str], title: alt.Title, height: in
     ]
     lines = paths.mark_line(clip=True).encode(x=x, y=y, color=color, strokeDash=dash)
     touch = paths.mark_circle(size=110, opacity=0).encode(x=x, y=y, tooltip=words)
-    return alt.layer(
-        band, *_mark_now(prefix, x, -8), lines, touch, width=WIDTH, height=height, title=title
-    ).resolve_scale(x="shared")
+    return overlay([band, *_mark_now(prefix, x), lines, touch], width=WIDTH, height=height, title=title)
 
 
 def layer_effect(prefix: str, title: alt.Title, height: int = 90, labels: bool = True) -> alt.LayerChart:
@@ -116,15 +114,13 @@ def layer_effect(prefix: str, title: alt.Title, height: int = 90, labels: bool =
     line = data.mark_line(color=GREEN, strokeDash=[6, 2]).encode(x=x, y=alt.Y("effect:Q", axis=y_axis))
     touch = data.mark_circle(size=110, opacity=0).encode(x=x, y="effect:Q", tooltip=words)
     zero = alt.Chart(alt.NamedData(f"{prefix}now")).mark_rule(color=INK, strokeWidth=1).encode(y=alt.datum(0))
-    return alt.layer(zero, *_mark_now(prefix, x, None), band, line, touch, width=WIDTH, height=height, title=title)
+    return overlay([zero, *_mark_now(prefix, x)[:1], band, line, touch], width=WIDTH, height=height, title=title)
 
 
-def _mark_now(prefix: str, x: alt.X, text_dy: int | None) -> list[alt.Chart]:
+def _mark_now(prefix: str, x: alt.X) -> list[alt.Chart]:
     """A thin rule at the hour at which the twin was asked, with its name on top."""
     data = alt.Chart(alt.NamedData(f"{prefix}now"))
     rule = data.mark_rule(color=QUIET_INK, strokeDash=[2, 3]).encode(x=x)
-    if text_dy is None:
-        return [rule]
     text = data.mark_text(align="right", dx=-5, baseline="top", color=QUIET_INK).encode(
         x=x, y=alt.value(2), text="text:N"
     )

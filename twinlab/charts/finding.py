@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from twinlab.charts.rows import empty_chart, make_rows, say_number
-from twinlab.charts.theme import BLUE, INK, QUIET_INK, VERMILLION, WIDTH, describe, use_offline_charts
+from twinlab.charts.theme import BLUE, INK, QUIET_INK, VERMILLION, WIDTH, describe, overlay, use_offline_charts
 from twinlab.finding import Finding
 
 _ROW_HEIGHT = 34
@@ -27,7 +27,8 @@ def draw_findings(findings: Sequence[Finding] | Finding, title: str = "Findings"
     if not listed:
         return empty_chart("There is nothing to draw: no finding was handed in.", title)
     units = list(dict.fromkeys(finding.unit for finding in listed))
-    panels, data = [], {}
+    data: dict[str, list[dict]] = {}
+    panels = []
     for place, unit in enumerate(units):
         own = [finding for finding in listed if finding.unit == unit]
         data |= {f"marks_{place}": make_rows(_list_marks(own)), f"spans_{place}": make_rows(_list_spans(own))}
@@ -58,8 +59,8 @@ def _draw_unit(place: int, unit: str, own: list[Finding]) -> alt.LayerChart:
         x=x, y=rows, shape=shape, color=color, tooltip=words
     )
     texts = marks.transform_filter(f"datum.kind == '{_VALUE}'").mark_text(dy=-12, color=QUIET_INK)
-    return alt.layer(
-        span, points, texts.encode(x=x, y=rows, text="label:N"), width=WIDTH - 200, height=_ROW_HEIGHT * len(own) + 8
+    return overlay(
+        [span, points, texts.encode(x=x, y=rows, text="label:N")], width=WIDTH - 200, height=_ROW_HEIGHT * len(own) + 8
     )
 
 

@@ -26,7 +26,8 @@ def draw_forecast(history: pd.DataFrame, forecast: pd.DataFrame, who: str = "the
     names = list(dict.fromkeys(forecast["signal"]))
     if not names:
         return empty_chart("There is no forecast to draw: no hour was forecast.", "Forecast")
-    fans, data, params, sentences = [], {}, [], []
+    data: dict[str, list[dict]] = {}
+    fans, params, sentences = [], [], []
     for name in names:
         picture = make_outlook(history, forecast, signal=name, who=who)
         title = alt.Title(text=picture.signals["headline"], subtitle=picture.signals["numbers"])

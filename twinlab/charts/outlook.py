@@ -77,8 +77,8 @@ def draw_outlook(picture: Picture, moves: bool = False) -> alt.VConcatChart:
 
     Args:
       picture: what to show, from `make_outlook`.
-      moves: whether the chart will be changed in place; its titles then follow the values `headline` and `effect_title`,
-        and the numbers, which Vega-Lite cannot write into a subtitle that moves, stand beside the chart.
+      moves: whether the chart will be changed in place; its titles then follow `headline` and `effect_title`, and
+        the numbers, which Vega-Lite cannot write into a subtitle that moves, stand beside the chart.
     """
     use_offline_charts()
     words = picture.signals
@@ -101,7 +101,7 @@ def draw_outlook(picture: Picture, moves: bool = False) -> alt.VConcatChart:
 
 
 def _make_data(past: pd.DataFrame, ahead: pd.DataFrame, asked: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The four tables of an outlook. Fan and what-if start from the last measured hour, so that they open like a fan."""
+    """The four tables of an outlook. What lies ahead starts from the last measured hour, so that it opens like a fan."""
     paths = [make_path(past["time"], past["value"], MEASURED)]
     band = ahead[["time", "lower", "upper"]]
     now = pd.DataFrame({"time": [], "text": []})
@@ -147,7 +147,7 @@ def say_effect(asked: pd.DataFrame, unit: str) -> str:
     effects = asked["effect"].astype(float)
     if not len(asked) or effects.isna().all():
         return ""
-    most = asked.loc[effects.abs().idxmax()]
+    most = asked.iloc[int(effects.abs().fillna(-1).to_numpy().argmax())]
     ends = f"{say_number(most['effect_lower'], signed=True)} to {say_number(most['effect_upper'], signed=True)}"
     return (
         f"At {pd.Timestamp(most['time']):%H:%M} most: {unit_words(most['effect'], unit, signed=True)}, interval {ends}"

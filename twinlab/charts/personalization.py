@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from twinlab.charts.rows import check_columns, empty_chart, make_rows, say_number, signal_words
-from twinlab.charts.theme import DASHES, OKABE_ITO, WIDTH, describe, use_offline_charts
+from twinlab.charts.theme import DASHES, OKABE_ITO, WIDTH, describe, overlay, use_offline_charts
 
 _COLUMNS = ("day", "signal", "model", "error")
 _HEIGHT = 230
@@ -31,7 +31,8 @@ def draw_personalization(
         return empty_chart("There is no error to draw: no day was forecast.", title)
     models = sorted(dict.fromkeys(known["model"]), key=lambda name: (name != "twin", list(known["model"]).index(name)))
     signals = list(dict.fromkeys(known["signal"]))
-    panels, data, sentences = [], {}, []
+    data: dict[str, list[dict]] = {}
+    panels, sentences = [], []
     for name in signals:
         own = known[known["signal"] == name].groupby(["day", "model"], as_index=False)["error"].mean()
         ends = _place_labels(own)
@@ -82,7 +83,7 @@ def _draw_signal(name: str, models: list[str], own: pd.DataFrame, ends: pd.DataF
     names = at_end.mark_text(align="left", dx=8, fontSize=12.5, fontWeight="bold").encode(
         y=alt.Y("label_at:Q", scale=alt.Scale(domain=[0, top], nice=False)), text="model:N", color=color
     )
-    return alt.layer(line, touch, names, width=WIDTH - 130, height=_HEIGHT)
+    return overlay([line, touch, names], width=WIDTH - 130, height=_HEIGHT)
 
 
 def _top(own: pd.DataFrame) -> float:

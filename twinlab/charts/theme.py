@@ -1,7 +1,7 @@
 """How every chart looks, and how it draws with no network wherever a notebook is opened."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import altair as alt
@@ -53,6 +53,11 @@ def describe(chart: AnyChart, sentence: str) -> AnyChart:
     """The chart with one sentence for those who do not see it; it should say the numbers."""
     described: AnyChart = chart.properties(description=sentence)
     return described
+
+
+def overlay(layers: Sequence[alt.Chart], **properties: Any) -> alt.LayerChart:
+    """Charts on top of each other, as one; the first is at the back."""
+    return alt.LayerChart(layer=list(layers), **properties)
 
 
 def read_description(spec: Mapping[str, Any]) -> str:

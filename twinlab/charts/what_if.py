@@ -6,7 +6,7 @@ import pandas as pd
 from twinlab.charts.fan import hour_axis, layer_effect
 from twinlab.charts.outlook import WHAT_IF_COLUMNS, say_effect
 from twinlab.charts.rows import check_columns, empty_chart, make_rows, name_hours, signal_words
-from twinlab.charts.theme import BLUE, VERMILLION, WIDTH, describe, use_offline_charts
+from twinlab.charts.theme import BLUE, VERMILLION, WIDTH, describe, overlay, use_offline_charts
 
 _WITHOUT, _WITH = "without", "with"
 
@@ -61,7 +61,7 @@ def _layer_both(prefix: str, title: alt.Title) -> alt.LayerChart:
     )
     words = [alt.Tooltip("when:N", title="hour"), "path:N", alt.Tooltip("value:Q", format=".4~g")]
     touch = data.mark_circle(size=110, opacity=0).encode(x=x, y=y, tooltip=words)
-    return alt.layer(line, touch, width=WIDTH, height=190, title=title)
+    return overlay([line, touch], width=WIDTH, height=190, title=title)
 
 
 def _stack(own: pd.DataFrame) -> pd.DataFrame:
