@@ -144,6 +144,11 @@ class Cohort:
         table.insert(1, "time", np.tile(self.times.to_numpy(), len(rows)))
         return table.dropna(how="all", subset=list(self.signals)).reset_index(drop=True)
 
+    def to_history(self) -> pd.DataFrame:
+        """One row per person, hour and signal: person_id, time, signal, value; what a chart of days takes."""
+        table = self.to_frame().melt(["person_id", "time"], var_name="signal", value_name="value")
+        return table.dropna(subset="value").reset_index(drop=True)
+
     def __repr__(self) -> str:
         return (
             f"Cohort({self.name!r}, {self.origin}: {self.n_people} people x {self.n_hours} hours x "
