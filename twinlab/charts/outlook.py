@@ -34,6 +34,7 @@ def make_outlook(
     signal: str = "heart_rate_bpm",
     who: str = "the person",
     action: str = "the action",
+    limits: tuple[float, float] | None = None,
 ) -> Picture:
     """Rows, values and sentence of an outlook on one signal.
 
@@ -45,6 +46,7 @@ def make_outlook(
       signal: the signal shown; rows of others are ignored.
       who: what the person is called in the sentence.
       action: what the action is called, such as "walking 30 min now".
+      limits: what the vertical axis shows at least, so that it need not jump while a slider moves.
 
     Raises:
       SpecificationError: if a frame lacks a column.
@@ -60,6 +62,8 @@ def make_outlook(
     data = _make_data(past, ahead, asked)
     columns = [data["paths"]["value"], data["band"]["lower"], data["band"]["upper"]]
     low, high = find_limits(columns, from_zero=unit.endswith("/h"))
+    if limits is not None:
+        low, high = min(low, limits[0]), max(high, limits[1])
     headline = f"{label} of {who}, {unit}" if unit else f"{label} of {who}"
     numbers = _say_forecast(ahead, unit) if len(ahead) else "There is no forecast yet"
     effect = say_effect(asked, unit)
@@ -101,7 +105,7 @@ def draw_outlook(picture: Picture, moves: bool = False) -> alt.VConcatChart:
 
 
 def _make_data(past: pd.DataFrame, ahead: pd.DataFrame, asked: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The four tables of an outlook. What lies ahead starts from the last measured hour, so that it opens like a fan."""
+    """The four tables of an outlook. What lies ahead opens like a fan from the last measured hour."""
     paths = [make_path(past["time"], past["value"], MEASURED)]
     band = ahead[["time", "lower", "upper"]]
     now = pd.DataFrame({"time": [], "text": []})

@@ -52,7 +52,8 @@ class _NotebookLine(_Line):
         name = html.escape(what)
         sentence = f"{name}: {done} of {total} ({seconds:.1f} s)"
         page = HTML(
-            f"<div role='status'><progress value='{done}' max='{total}' aria-label='{name}'></progress> {sentence}</div>"
+            f"<div role='status'><progress value='{done}' max='{total}' aria-label='{name}'></progress>"
+            f" {sentence}</div>"
         )
         if self._handle is None:
             self._handle = DisplayHandle()

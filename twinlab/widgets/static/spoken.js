@@ -32,6 +32,14 @@ function nameProgress(root) {
   }
 }
 
+// The live region stays while its words change; one that came anew with each sentence would often not be spoken.
+function nameStatus(root) {
+  for (const holder of root.querySelectorAll(".twinlab-status-holder .widget-html-content")) {
+    setOnce(holder, "role", "status");
+    setOnce(holder, "aria-live", "polite");
+  }
+}
+
 function findPanel(el) {
   return el.closest(".twinlab-panel");
 }
@@ -43,6 +51,7 @@ function render({ el }) {
   const name = () => {
     nameSliders(panel);
     nameProgress(panel);
+    nameStatus(panel);
   };
   const watcher = new MutationObserver(name);
   const start = () => {
