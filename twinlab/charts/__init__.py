@@ -1,1 +1,54 @@
 """Charts: one module a question, one look, drawn with no network in a notebook, an exported page and a picture file."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twinlab.charts.day import draw_days, draw_rhythm
+    from twinlab.charts.finding import draw_findings
+    from twinlab.charts.forecast import draw_forecast
+    from twinlab.charts.outlook import draw_outlook, make_outlook
+    from twinlab.charts.personalization import draw_personalization
+    from twinlab.charts.picture import save_chart
+    from twinlab.charts.theme import describe, use_offline_charts
+    from twinlab.charts.what_if import draw_what_if
+
+_HOMES = {
+    "describe": "theme",
+    "draw_days": "day",
+    "draw_findings": "finding",
+    "draw_forecast": "forecast",
+    "draw_outlook": "outlook",
+    "draw_personalization": "personalization",
+    "draw_rhythm": "day",
+    "draw_what_if": "what_if",
+    "make_outlook": "outlook",
+    "save_chart": "picture",
+    "use_offline_charts": "theme",
+}
+
+__all__ = [
+    "describe",
+    "draw_days",
+    "draw_findings",
+    "draw_forecast",
+    "draw_outlook",
+    "draw_personalization",
+    "draw_rhythm",
+    "draw_what_if",
+    "make_outlook",
+    "save_chart",
+    "use_offline_charts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a chart when it is first drawn: Altair takes a while to load."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'twinlab.charts' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"twinlab.charts.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """What completion offers."""
+    return list(__all__)

@@ -1,1 +1,38 @@
 """Controls and panels for JupyterLab. They show; plain functions and objects that are handed in do the work."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twinlab.widgets.control import Pick, Slide, Tick, Write
+    from twinlab.widgets.form import controls_for
+    from twinlab.widgets.live import LiveChart
+    from twinlab.widgets.meet_your_twin import MeetYourTwin
+    from twinlab.widgets.panel import Panel
+    from twinlab.widgets.progress import show_progress
+
+_HOMES = {
+    "LiveChart": "live",
+    "MeetYourTwin": "meet_your_twin",
+    "Panel": "panel",
+    "Pick": "control",
+    "Slide": "control",
+    "Tick": "control",
+    "Write": "control",
+    "controls_for": "form",
+    "show_progress": "progress",
+}
+
+__all__ = ["LiveChart", "MeetYourTwin", "Panel", "Pick", "Slide", "Tick", "Write", "controls_for", "show_progress"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a widget when it is first used: ipywidgets and Altair take a while to load."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'twinlab.widgets' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"twinlab.widgets.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """What completion offers."""
+    return list(__all__)

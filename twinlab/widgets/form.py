@@ -3,6 +3,7 @@
 import html
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 import ipywidgets
@@ -150,7 +151,7 @@ def _make_number(name: str, label: str, info: FieldInfo, value: float, unit: str
     is_whole = isinstance(value, int)
     if low is None or high is None or math.log10(max(high, 1) / max(low, 1)) > _TOO_MANY_DECADES:
         hint = f"{hint} {describe_limits(info).capitalize()}.".strip()
-        return Write(name, label, value, hint, int if is_whole else float)
+        return Write(name, label, value, hint, partial(_read_number, name, is_whole))
     if is_whole:
         if math.log10(high / max(low, 1)) > _MANY_DECADES:
             return Pick(name, label, [(f"{n:,}", n) for n in _list_steps(low, high, value)], value, hint, slides=True)
@@ -161,11 +162,19 @@ def _make_number(name: str, label: str, info: FieldInfo, value: float, unit: str
     return Slide(name, label, low, high, value, step / (2 if (high - low) / step < 50 else 1), unit, hint)
 
 
+def _read_number(name: str, is_whole: bool, text: str) -> float:
+    """The number that a text says."""
+    try:
+        return int(text) if is_whole else float(text)
+    except ValueError:
+        kind = "a whole number" if is_whole else "a number"
+        raise SpecificationError(f"{name}: expected {kind}, got {text!r}") from None
+
+
 def _find_limits(info: FieldInfo) -> tuple[float | None, float | None]:
     """Lowest and highest value that a control offers; an open limit is approached, not reached."""
-    bounds = {
-        key: getattr(item, key) for item in info.metadata for key in ("ge", "gt", "le", "lt") if hasattr(item, key)
-    }
+    keys = ("ge", "gt", "le", "lt")
+    bounds = {key: getattr(item, key) for item in info.metadata for key in keys if hasattr(item, key)}
     is_whole = info.annotation is int
     low, high = bounds.get("ge"), bounds.get("le")
     if low is None and "gt" in bounds:
@@ -177,7 +186,7 @@ def _find_limits(info: FieldInfo) -> tuple[float | None, float | None]:
     return low, high
 
 
-def _list_steps(low: float, high: float, value: int) -> list[int]:
+def _list_steps(low: float, high: float, value: float) -> list[int]:
     """1, 2, 5, 10, 20 ... within the limits, with both ends and the value that is chosen."""
     decades = range(math.floor(math.log10(max(low, 1))), math.floor(math.log10(high)) + 1)
     steps = {factor * 10**decade for decade in decades for factor in (1, 2, 5)}
