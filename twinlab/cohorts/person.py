@@ -51,7 +51,7 @@ class People:
     busyness_spread: np.ndarray
     cadence_per_min: np.ndarray
     light_cadence_per_min: np.ndarray
-    walking_met: np.ndarray
+    walking_pace: np.ndarray  # effort of walking, beside the usual one
     energy_overestimate: np.ndarray
     routine_log: np.ndarray  # (24, person): how busy an hour is, beside the person's mean
     weekend_log: np.ndarray  # (24, person): what a day off changes in it
@@ -201,7 +201,7 @@ def _draw_body(stream: PeopleStream) -> dict[str, np.ndarray]:
         "takes_beta_blocker": takes_beta_blocker,
         "activity_log": activity_log,
         "fitness_vo2max": np.clip(fitness, 14, 70),
-        "basal_kcal_per_hour": basal,
+        "basal_kcal_per_hour": basal * np.exp(0.15 * stream.normal()),
     }
 
 
@@ -209,7 +209,7 @@ def _draw_work_and_sleep(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> 
     """Job, shifts, commute, chronotype and how people sleep."""
     age, condition = drawn["age_years"], drawn["condition"]
     depressed, apnoeic = condition == CONDITIONS.index("depression"), condition == CONDITIONS.index("sleep_apnoea")
-    chronotype = 0.9 * stream.normal() - 0.022 * (age - 44) + 0.3 * drawn["is_male"] - 0.15 + 0.5 * depressed
+    chronotype = 0.9 * stream.normal() - 0.022 * (age - 44) + 0.3 * drawn["is_male"] + 0.75 + 0.5 * depressed
     has_job = stream.uniform() < np.where(age < 66, 0.78, 0.08)
     return {
         "chronotype_hours": chronotype,
@@ -234,7 +234,7 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
     resting = np.clip(resting + 6.0 * stream.normal(), 42, 98)
     # Tanaka, Monahan and Seals, JACC 37 (2001): maximal heart rate is 208 - 0.7 age.
     highest = 208 - 0.7 * drawn["age_years"] - 22 * blocked + 5 * stream.normal()
-    gain = (highest - resting) / (fitness / 3.5 - 1) * np.exp(0.28 * stream.normal()) * np.where(blocked, 0.75, 1)
+    gain = (highest - resting) / (fitness / 3.5 - 1) * np.exp(0.36 * stream.normal()) * np.where(blocked, 0.75, 1)
     return {
         "resting_heart_rate_bpm": resting,
         "max_heart_rate_bpm": highest,
@@ -243,7 +243,7 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
         "recovery_minutes": np.clip(6 * np.exp(0.3 * stream.normal()) * (40 / fitness) ** 0.9, 2, 30),
         "circadian_bpm": np.clip(2.8 + 1.1 * stream.normal(), 0.2, 7),
         "circadian_peak_hour": 16.5 + drawn["chronotype_hours"] + 0.5 * stream.normal(),
-        "stress_bpm": np.clip(5.0 * np.exp(0.3 * stream.normal()) * np.where(depressed, 1.2, 1), 2, 14),
+        "stress_bpm": np.clip(5.3 * np.exp(0.3 * stream.normal()) * np.where(depressed, 1.2, 1), 2, 14),
         "cadence_lock": 0.25 * stream.uniform() ** 3,
     }
 
@@ -252,19 +252,19 @@ def _draw_activity(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[s
     """What people are used to doing, hour by hour."""
     age, activity = drawn["age_years"], drawn["activity_log"]
     routine = 0.6 * stream.normal(24)
-    routine = (0.5 * np.roll(routine, 1, 0) + routine + 0.5 * np.roll(routine, -1, 0)) / 1.5
+    routine = (np.roll(routine, 1, 0) + routine + np.roll(routine, -1, 0)) / 1.6
     likes_mornings = stream.uniform() < 0.4
     exercise_hour = np.where(likes_mornings, 7 + stream.normal(), 18.3 + 1.3 * stream.normal())
-    trains = np.clip(0.1 + 0.16 * np.log1p(np.exp(activity)), 0.02, 0.7)
+    trains = np.clip(0.06 + 0.13 * np.log1p(np.exp(activity)), 0.02, 0.7)
     kind = stream.uniform()
     return {
         "routine_log": routine,
         "weekend_log": 0.35 * stream.normal(24),
         "busyness_spread": np.clip(0.85 + 0.12 * stream.normal(), 0.4, 1.3),
         "cadence_per_min": np.clip(104 + 8 * stream.normal() - 0.25 * (age - 44) * (age > 60), 70, 130),
-        "light_cadence_per_min": np.clip(18 * np.exp(0.3 * stream.normal()), 9, 40),
-        "walking_met": np.clip(3.9 + 0.4 * stream.normal() - 0.01 * (age - 44), 2.8, 5.2),
-        "energy_overestimate": np.clip(1.5 * np.exp(0.2 * stream.normal()), 0.9, 2.6),
+        "light_cadence_per_min": np.clip(19 * np.exp(0.28 * stream.normal()), 9, 40),
+        "walking_pace": np.clip(1 + 0.11 * stream.normal() - 0.0035 * (age - 44), 0.6, 1.45),
+        "energy_overestimate": np.clip(1.5 * np.exp(0.28 * stream.normal()), 0.9, 2.6),
         "walk_hour": 6.5 + 14.5 * stream.uniform(N_WALKS),
         "walk_minutes": np.clip(22 * np.exp(0.5 * stream.normal(N_WALKS)), 6, 75),
         "walk_chance": 0.75 * stream.uniform(N_WALKS) ** 2 * np.exp(0.5 * activity),

@@ -19,7 +19,7 @@ _STRESS_MEMORY: Final = np.float32(np.exp(-SLOT_MINUTES / 50))
 _MOOD_MEMORY: Final = np.float32(np.exp(-SLOT_MINUTES / 300))
 _DRIFT_MEMORY: Final = np.float32(np.exp(-SLOT_MINUTES / (3 * 1440)))
 _POSTURE_MEMORY: Final = np.float32(np.exp(-SLOT_MINUTES / 35))
-_MOOD_SPREAD, _DRIFT_SPREAD, _POSTURE_SPREAD = np.float32(2.5), np.float32(2.2), np.float32(4.5)
+_MOOD_SPREAD, _DRIFT_SPREAD, _POSTURE_SPREAD = np.float32(2.3), np.float32(2.0), np.float32(4.5)
 
 
 @dataclass
@@ -125,7 +125,7 @@ def advance_heart(
     circadian = people.circadian_bpm * np.cos(2 * np.pi / 24 * (HOUR_OF_SLOT - people.circadian_peak_hour))
     digestion = np.float32(0.03) * _smooth_carbs(plan.carbs_g)
     drinks = 2.5 * plan.alcohol * ((HOUR_OF_SLOT >= 20) | (HOUR_OF_SLOT < 3))
-    base = heart.resting_bpm + np.where(asleep, np.float32(-1.0), np.float32(6.0)) + circadian + wander + digestion
+    base = heart.resting_bpm + np.where(asleep, np.float32(-0.5), np.float32(5.5)) + circadian + wander + digestion
     base = base + drinks + 7 * plan.illness + 3 * (sleep_pressure - 0.4)
     upright = np.minimum(effort_met, np.float32(1))
     wanted = heart.gain_bpm_per_met * (effort_met * np.float32(0.5) + upright * np.float32(0.5))

@@ -20,9 +20,17 @@ HOUR_OF_SLOT: Final = (np.arange(SLOTS_PER_DAY, dtype=np.float32) / SLOTS_PER_HO
 _DAY_MEMORY, _DAY_SPREAD = np.float32(0.2), np.float32(0.24)
 _ROUTINE_MEMORY, _ROUTINE_SPREAD = np.float32(0.9), np.float32(0.5)
 _INSULIN_MEMORY, _INSULIN_SPREAD = np.float32(0.5), np.float32(0.22)
-_BUSY_MEMORY = np.float32(0.72)
-_LIGHT_RATE, _WALK_RATE = 0.31, 0.010
-_LIGHT_MET = 1.5  # above rest, over the minutes that were active
+_BUSY_MEMORY = np.float32(0.88)
+_LIGHT_RATE, _WALK_RATE = 0.37, 0.0055
+_NIGHT_SHARE = np.float32(0.05)  # people get up at night without remembering it
+# How busy an hour is for everybody who is awake: noon and the early evening are, late evenings are not.
+_CLOCK_LOG: Final = np.array(
+    [-1.2, -1.4, -1.4, -1.4, -1.2, -1.0, -0.3, -0.1, -0.1, 0.0, 0.1, 0.1, 0.25, 0.15, 0.15]
+    + [-0.05, 0.05, 0.1, 0.15, 0.25, 0.0, -0.2, -0.5, -1.0],
+    np.float32,
+)[:, None]
+# Above rest, over the minutes that were active.
+_LIGHT_MET, _WALKING_MET = 1.5, 2.75
 
 
 @dataclass
@@ -87,8 +95,7 @@ def plan_day(people: People, stream: PeopleStream, state: RoutineState, weekday:
     busy = _draw_busyness(people, stream, state)
     template = people.routine_log + state.routine_log + state.day_log - 1.2 * state.illness
     template = template + people.activity_log + (0 if not is_weekend else people.weekend_log)
-    hour = np.arange(24)[:, None]
-    template = template - 0.5 * (hour >= 21) - 0.8 * (hour < 6)
+    template = template + _CLOCK_LOG
     work_start = people.work_start_hour + 6 * people.works_shifts
     start_jitter = 0.25 * stream.normal()
     commuting = _mark_commutes(people, works_today, work_start + start_jitter)
@@ -189,15 +196,17 @@ def draw_activity(people: People, stream: PeopleStream, plan: DayPlan, asleep: n
     shape = (SLOTS_PER_DAY,)
     busy = np.exp(plan.busyness_log)
     awake = ~asleep
-    walking = _draw_strolls(stream, busy) | plan.is_walking
+    # Walks crowd into busy times, while pottering about fills quiet ones too.
+    walking = _draw_strolls(stream, busy**1.4) | plan.is_walking
     walking |= plan.is_commuting & (stream.uniform(*shape) < 0.7)
     exercising = plan.is_exercising & awake
     walking &= awake & ~exercising
-    pottering = (stream.uniform(*shape) < 1 - np.exp(-_LIGHT_RATE * busy)) & awake & ~exercising & ~walking
+    rate = _LIGHT_RATE * busy**0.85 * np.exp(-0.8 * people.activity_log) * np.where(asleep, _NIGHT_SHARE, np.float32(1))
+    pottering = (stream.uniform(*shape) < 1 - np.exp(-rate)) & ~exercising & ~walking
     light_minutes = pottering * (1 + 4 * stream.uniform(*shape))
     pace = stream.uniform(*shape)
     effort = light_minutes / SLOT_MINUTES * _LIGHT_MET
-    effort += walking * (people.walking_met - RESTING_MET_AWAKE) * (0.75 + 0.5 * pace)
+    effort += walking * _WALKING_MET * people.walking_pace * (0.75 + 0.5 * pace)
     effort += exercising * (people.exercise_met - RESTING_MET_AWAKE) * (0.85 + 0.3 * pace)
     steps = light_minutes * people.light_cadence_per_min * np.exp(0.4 * stream.normal(*shape))
     steps += walking * SLOT_MINUTES * people.cadence_per_min * (0.6 + 0.4 * pace)

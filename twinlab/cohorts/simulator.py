@@ -12,6 +12,7 @@ from twinlab.cohorts.person import People, draw_people
 from twinlab.cohorts.physiology import BodyState, Heart, advance_glucose, advance_heart, advance_sleep
 from twinlab.cohorts.routine import (
     HOUR_OF_SLOT,
+    RESTING_MET_AWAKE,
     SLOT_MINUTES,
     SLOTS_PER_DAY,
     Activity,
@@ -47,7 +48,7 @@ class Intervention:
       kind: "walk" lasts `minutes` at `met`; "beta_blocker" lasts to the end, lowers the resting heart rate and the
         answer to effort, and is the planted change of drift tests.
       minutes: length of a walk, a multiple of 5.
-      met: effort of a walk.
+      met: effort of a walk at the usual pace; each person walks at their own.
       resting_change_bpm: what a lasting change adds to the resting heart rate.
       gain_factor: what it multiplies the answer to effort with.
     """
@@ -249,11 +250,12 @@ class _Lives:
         for walk in self._walks:
             minutes = (HOUR_OF_SLOT + day * HOURS_PER_DAY - walk.start_hour) * 60
             now = (minutes > -0.1) & (minutes < walk.minutes - 0.1)
-            now = np.broadcast_to(now, asleep.shape) & (activity.met < walk.met)
+            own_effort = np.float32(walk.met - RESTING_MET_AWAKE) * people.walking_pace
+            now = np.broadcast_to(now, asleep.shape) & (activity.effort_met < own_effort)
             if not now.any():
                 continue
             walking |= now
-            effort = np.where(now, np.float32(walk.met) - np.float32(1.25), activity.effort_met)
+            effort = np.where(now, own_effort, activity.effort_met)
             steps = np.where(now, np.maximum(activity.steps, SLOT_MINUTES * people.cadence_per_min), activity.steps)
             walked = measure_effort(people, effort, steps, np.zeros_like(effort), asleep & ~walking)
             activity = replace(
