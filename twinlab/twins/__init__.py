@@ -1,0 +1,1 @@
+"""Stage twins: the personal model, its shared part, its forecasts and its what-if answers."""

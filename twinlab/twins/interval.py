@@ -1,0 +1,90 @@
+"""Intervals that hold for each person: online conformal calibration on both sides.
+
+A forecast's interval is [mean - q_low * scale, mean + q_high * scale]. After every reading the two multipliers of that
+person, signal and horizon move: outwards when the reading fell outside on that side, inwards a little when it did not,
+so that each side is missed in half of the share allowed whatever the distribution, and whether or not the model is
+right. A reading that lies exactly on a limit is inside. Limits are cut to the signal's public bounds before they are
+scored, so that hours with zero steps count as what they are.
+
+Source: quantile tracking of Angelopoulos, Candes and Tibshirani, Conformal PID Control for Time Series Prediction
+(2023).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: How far a multiplier moves for a reading outside, in scales.
+STEP = 0.1
+#: Where multipliers start: the normal 5 % quantiles.
+START = 1.645
+
+
+class IntervalTracker:
+    """Multipliers of many people's intervals; private, they stay with the person.
+
+    Args:
+      n_people, n_horizons, n_targets: sizes.
+      coverage: share of readings that an interval shall contain; public.
+      lower, upper: (target,) public bounds, in the units of the forecasts.
+    """
+
+    def __init__(
+        self, n_people: int, n_horizons: int, n_targets: int, coverage: float, lower: Tensor, upper: Tensor
+    ) -> None:
+        """Start with nothing read."""
+        shape = (n_people, n_horizons, n_targets)
+        self._low, self._high = torch.full(shape, START), torch.full(shape, START)
+        self._miss = (1 - coverage) / 2
+        self._bounds = (lower, upper)
+
+    def interval(self, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Lower and upper limit of forecasts (person, horizon, target)."""
+        lowest, highest = self._bounds
+        low = torch.clamp(mean - self._low * scale, min=lowest, max=highest)
+        return low, torch.clamp(mean + self._high * scale, min=lowest, max=highest)
+
+    def update(self, actual: Tensor, low: Tensor, high: Tensor, scored: Tensor) -> None:
+        """Learn from readings that have arrived.
+
+        Args:
+          actual: readings, broadcastable to (person, horizon, target).
+          low, high: limits that were issued for them.
+          scored: bool, where a reading and a forecast for it exist.
+        """
+        weight = scored.to(self._low.dtype) * STEP
+        self._low += weight * ((actual < low).to(weight.dtype) - self._miss)
+        self._high += weight * ((actual > high).to(weight.dtype) - self._miss)
+
+
+class ScaleTracker:
+    """Typical size of a person's errors for each hour of the day; private, it stays with the person.
+
+    Args:
+      n_people, n_heads, n_targets: sizes.
+      start: the size to begin with, a public constant, in the units of the forecasts.
+    """
+
+    def __init__(self, n_people: int, n_heads: int, n_targets: int, start: float) -> None:
+        """Start with nothing read."""
+        self._square = torch.full((24, n_people, n_heads, n_targets), 0.0)
+        self._count = torch.zeros_like(self._square)
+        self._all = torch.full((n_people, n_heads, n_targets), start**2)
+
+    def update(self, hour_of_day: int, error: Tensor, observed: Tensor) -> None:
+        """Take in the errors (person, head, target) of one hour."""
+        seen = observed.to(error.dtype)
+        # About a week for all hours together, about two weeks for one hour of the day.
+        self._all += seen * (error * error - self._all) * 0.006
+        memory = 1 - 0.07 * seen
+        self._square[hour_of_day] = self._square[hour_of_day] * memory + seen * error * error
+        self._count[hour_of_day] = self._count[hour_of_day] * memory + seen
+
+    def scale(self, hours_of_day: Tensor, heads: Tensor) -> Tensor:
+        """(person, horizon, target): for each horizon its target's hour of day and the head that answers."""
+        own = self._square[hours_of_day, :, heads]
+        count = self._count[hours_of_day, :, heads]
+        overall = self._all.transpose(0, 1)[heads]
+        # Three days' worth of the overall size keeps an hour of day with few readings sane.
+        return ((own + 3 * overall) / (count + 3)).sqrt().transpose(0, 1)
