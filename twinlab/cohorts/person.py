@@ -234,7 +234,7 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
     resting = np.clip(resting + 6.0 * stream.normal(), 42, 98)
     # Tanaka, Monahan and Seals, JACC 37 (2001): maximal heart rate is 208 - 0.7 age.
     highest = 208 - 0.7 * drawn["age_years"] - 22 * blocked + 5 * stream.normal()
-    gain = (highest - resting) / (fitness / 3.5 - 1) * np.exp(0.36 * stream.normal()) * np.where(blocked, 0.75, 1)
+    gain = (highest - resting) / (fitness / 3.5 - 1) * np.exp(0.4 * stream.normal()) * np.where(blocked, 0.75, 1)
     return {
         "resting_heart_rate_bpm": resting,
         "max_heart_rate_bpm": highest,

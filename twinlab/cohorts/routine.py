@@ -25,8 +25,10 @@ _LIGHT_RATE, _WALK_RATE = 0.37, 0.0055
 _NIGHT_SHARE = np.float32(0.05)  # people get up at night without remembering it
 # How busy an hour is for everybody who is awake: noon and the early evening are, late evenings are not.
 _CLOCK_LOG: Final = np.array(
-    [-1.2, -1.4, -1.4, -1.4, -1.2, -1.0, -0.3, -0.1, -0.1, 0.0, 0.1, 0.1, 0.25, 0.15, 0.15]
-    + [-0.05, 0.05, 0.1, 0.15, 0.25, 0.0, -0.2, -0.5, -1.0],
+    (
+        *(-1.2, -1.4, -1.4, -1.4, -1.2, -1.0, -0.3, -0.1, -0.1, 0.0, 0.1, 0.1),
+        *(0.25, 0.15, 0.15, -0.05, 0.05, 0.1, 0.15, 0.25, 0.0, -0.2, -0.5, -1.0),
+    ),
     np.float32,
 )[:, None]
 # Above rest, over the minutes that were active.
