@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from twinlab.cohorts.cohort import HOURS_PER_DAY, Cohort
-from twinlab.cohorts.table import Grid, parse_numbers, parse_times, read_table, require_columns
+from twinlab.cohorts.table import Grid, parse_numbers, parse_times, read_table, read_text, require_columns
 from twinlab.errors import DataContractError
 from twinlab.roles import Progress, report_nothing
 from twinlab.signals import SIGNALS
@@ -95,12 +95,12 @@ def _read_source(source: _Source, file: Path) -> pd.DataFrame:
     require_columns(table, ("Id", source.time, source.value), name)
     table = pd.DataFrame(
         {
-            "key": table["Id"].astype("string").str.strip(),
+            "key": read_text(table["Id"]),
             "time": parse_times(table[source.time], name),
             "value": parse_numbers(table[source.value]),
         }
     )
-    readable = table["key"].notna() & (table["key"] != "") & table["time"].notna() & table["value"].notna()
+    readable = (table["key"] != "") & table["time"].notna() & table["value"].notna()
     n_lost, n_rows = int((~readable).sum()), len(table)
     if n_rows == 0:
         raise DataContractError(
@@ -108,7 +108,7 @@ def _read_source(source: _Source, file: Path) -> pd.DataFrame:
         )
     if n_lost > MAX_UNREADABLE_SHARE * n_rows and n_lost > 1:
         causes = ", ".join(
-            f"{column}: {int(table[short].isna().sum())}"
+            f"{column}: {int((table[short].isna() | (table[short] == '')).sum())}"
             for column, short in (("Id", "key"), (source.time, "time"), (source.value, "value"))
         )
         raise DataContractError(
@@ -201,12 +201,12 @@ def _read_weights(weight_logs: list[Path], grid: Grid, ids: tuple[str, ...]) -> 
         tables.append(
             pd.DataFrame(
                 {
-                    "key": table["Id"].astype("string").str.strip(),
+                    "key": read_text(table["Id"]),
                     "time": parse_times(table["Date"], name),
                     "bmi": parse_numbers(table["BMI"]),
                     "weight_kg": parse_numbers(table["WeightKg"]),
                 }
-            ).dropna(subset=["key", "time"])
+            ).dropna(subset=["time"])
         )
     if not tables:
         return pd.DataFrame(index=pd.Index(ids, name="person_id"))

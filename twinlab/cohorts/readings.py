@@ -1,6 +1,7 @@
 """Anybody's own readings: one long table, a row per person and time, a column per signal."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Final
 
@@ -8,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from twinlab.cohorts.cohort import Cohort
-from twinlab.cohorts.table import Grid, parse_numbers, parse_times, read_table, require_columns
+from twinlab.cohorts.table import Grid, parse_numbers, parse_times, read_table, read_text, require_columns
 from twinlab.errors import DataContractError
 from twinlab.signals import SIGNALS
 
 KEYS: Final = ("person_id", "time")
-MIN_SIGNAL_SHARE: Final = 0.5
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z]+([ _][A-Za-z]+){0,4}")
 
 
 def load_readings(path: str | Path, time_zone: str | None = None) -> Cohort:
@@ -82,27 +83,31 @@ def write_readings(cohort: Cohort, path: str | Path) -> None:
 
 def _check_signals(table: pd.DataFrame, name: str) -> tuple[str, ...]:
     """Signals in the table, in the project's order; unknown columns are refused with the nearest name."""
-    faults = []
-    for column in table.columns:
-        if column in SIGNALS or column in KEYS:
-            continue
-        near = difflib.get_close_matches(column.lower(), [*SIGNALS, *KEYS], n=1, cutoff=0.4)
-        faults.append(f"there is no signal of that name; did you mean {near[0]!r}?" if near else "no signal is like it")
-    found = tuple(signal for signal in SIGNALS if signal in table.columns)
-    if faults:
+    unknown = [column for column in table.columns if column not in SIGNALS and column not in KEYS]
+    if unknown:
         raise DataContractError(
-            f"{name}: {len(faults)} of {len(table.columns)} columns are unknown ({'; '.join(sorted(set(faults)))}). "
-            f"Expected person_id, time and any of {', '.join(SIGNALS)}; rename or remove the others"
+            f"{name}: {len(unknown)} of {len(table.columns)} columns are unknown: "
+            f"{'; '.join(_describe_unknown(column) for column in unknown[:5])}. Expected person_id, time and any of "
+            f"{', '.join(SIGNALS)}; rename or remove the others"
         )
+    found = tuple(signal for signal in SIGNALS if signal in table.columns)
     if not found:
         raise DataContractError(f"{name}: expected at least one column among {', '.join(SIGNALS)}")
     return found
 
 
+def _describe_unknown(column: str) -> str:
+    """A column and the nearest valid name; other headers than plain words may be stray values and stay unsaid."""
+    if not _PLAIN_NAME.fullmatch(column):
+        return "one whose name is no plain word"
+    near = difflib.get_close_matches(column.lower(), [*SIGNALS, *KEYS], n=1, cutoff=0.4)
+    return f"{column!r}" + (f", did you mean {near[0]!r}?" if near else "")
+
+
 def _read_keys(column: pd.Series, name: str) -> pd.Series:
     """Ids as text."""
-    keys = column.astype("string").str.strip()
-    n_empty = int((keys.isna() | (keys == "")).sum())
+    keys = read_text(column)
+    n_empty = int((keys == "").sum())
     if n_empty:
         raise DataContractError(f"{name}: person_id: {n_empty} of {len(keys)} rows have none; fill them in")
     return keys.astype(object)
@@ -114,7 +119,7 @@ def _check_rows(table: pd.DataFrame, times: pd.Series, numbers: dict[str, pd.Ser
     if times.isna().any():
         faults.append(f"time: {int(times.isna().sum())} of {len(times)} cells are no time; write 2025-03-01T07:00")
     for signal, values in numbers.items():
-        given = table[signal].notna() & (table[signal].astype("string").str.strip().fillna("") != "")
+        given = read_text(table[signal]) != ""
         n_bad = int((given & values.isna()).sum())
         if n_bad:
             faults.append(f"{signal}: {n_bad} of {len(values)} cells are no number; write 12.5, or leave them empty")
@@ -124,4 +129,4 @@ def _check_rows(table: pd.DataFrame, times: pd.Series, numbers: dict[str, pd.Ser
 
 def _clock_goes_back(column: pd.Series, time_zone: str | None) -> bool:
     """Whether repeated local times are explained by instants that differ, as when summer time ends."""
-    return time_zone is not None and not pd.Index(column.astype("string")).has_duplicates
+    return time_zone is not None and not pd.Index(read_text(column)).has_duplicates

@@ -3,6 +3,7 @@
 Whatever is wrong with a file is told by file name, column and number of rows. Nothing here quotes a cell.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,11 @@ def read_table(path: Path) -> pd.DataFrame:
             f"({kind}); open it in a spreadsheet and save it again as CSV"
         ) from None
     table.columns = [str(name).strip() for name in table.columns]
-    if len(set(table.columns)) != len(table.columns):
+    # The CSV parser renames the second of two columns `steps` to `steps.1`.
+    originals = [re.sub(r"\.\d+$", "", name) for name in table.columns]
+    if any(
+        name != original and original in table.columns for name, original in zip(table.columns, originals, strict=True)
+    ):
         raise DataContractError(f"{path.name}: expected different column names; some occur twice")
     return table
 
@@ -78,8 +83,18 @@ def require_columns(table: pd.DataFrame, columns: Sequence[str], file: str) -> N
         )
 
 
+def read_text(column: pd.Series) -> pd.Series:
+    """Cells as stripped text, empty where there is none, whatever types a Parquet file holds."""
+    if column.dtype == object:
+        # Conversions of whole columns stumble over bytes and lists, and quote them.
+        column = column.map(str, na_action="ignore")
+    return column.astype("string").str.strip().fillna("")
+
+
 def parse_numbers(column: pd.Series) -> pd.Series:
     """Text to float64; NaN where there is no finite number."""
+    if column.dtype == object or not pd.api.types.is_numeric_dtype(column.dtype):
+        column = read_text(column)
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     return numbers.where(np.isfinite(numbers))
 
@@ -103,7 +118,7 @@ def parse_times(column: pd.Series, file: str, time_zone: str | None = None) -> p
         return _drop_implausible(column)
     if pd.api.types.is_numeric_dtype(column.dtype):
         raise DataContractError(f"{file}: {column.name}: expected dates with a time, got bare numbers; write ISO 8601")
-    text = column.astype("string").str.strip().fillna("")
+    text = read_text(column)
     offsets = text.where(text.str.contains(":", regex=False)).str.extract(_OFFSET, expand=False)
     aware = offsets.notna()
     readable = text != ""
