@@ -6,37 +6,17 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from twinlab.budget import NeighboringRelation, PrivacyUnit
 from twinlab.errors import DataContractError, SpecificationError
+from twinlab.protection.differential_privacy.event import NoiseEvent, describe_reading_guarantee
 from twinlab.protection.differential_privacy.mechanism import MechanismName, make_mechanism, round_at_random
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
-from twinlab.release import DifferentialPrivacy, Guarantee, NoGuarantee
+from twinlab.release import Guarantee
 from twinlab.signals import Signal, get_signal
 
 #: What happens to an hour without a reading. "hidden": the device reports the public centre of the signal, with noise
 #: like any other reading, so that nobody learns whether it measured; means are then drawn towards that centre.
 #: "public": nothing is reported, everybody sees when the device did not measure, and means are not drawn.
 MissingReadings = Literal["hidden", "public"]
-
-REHEARSAL = NoGuarantee("noise is reproducible")
-
-
-@dataclass(frozen=True)
-class NoiseEvent:
-    """What a mechanism did, in public terms; accounting composes it by its epsilon and delta.
-
-    Attributes:
-      mechanism: its name.
-      epsilon, delta: privacy loss of one use.
-      n_uses: how often it acted on the same privacy unit.
-      window_hours: for streams, the window over which epsilon is counted; None where it is counted per use.
-    """
-
-    mechanism: str
-    epsilon: float
-    delta: float = 0.0
-    n_uses: int = 1
-    window_hours: int | None = None
 
 
 @dataclass(frozen=True)
@@ -179,13 +159,6 @@ def draw_noisy_values(
     """Noisy values in the signal's unit, one for every cell, missing or not."""
     drawn = make_mechanism(mechanism, epsilon)
     return scale.to_values(drawn.draw(round_at_random(scale.to_positions(values), drawn.n_steps, noise), noise))
-
-
-def describe_reading_guarantee(event: NoiseEvent, noise: NoiseSource) -> Guarantee:
-    """The guarantee of one reading, or none for a rehearsal."""
-    if noise.is_rehearsal:
-        return REHEARSAL
-    return DifferentialPrivacy(event, event.epsilon, event.delta, NeighboringRelation.REPLACE_ONE, PrivacyUnit.READING)
 
 
 def predict_noise(

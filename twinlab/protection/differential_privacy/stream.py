@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 
 from twinlab.errors import SpecificationError
+from twinlab.protection.differential_privacy.event import NoiseEvent, describe_reading_guarantee
 from twinlab.protection.differential_privacy.local import (
     MissingReadings,
-    NoiseEvent,
     ReadingScale,
     check_missing,
     check_readings,
     choose_scale,
-    describe_reading_guarantee,
     draw_noisy_values,
     predict_noise,
 )
