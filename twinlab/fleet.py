@@ -162,6 +162,31 @@ class Fleet:
                 delta = self._through_activation(delta, kept[layer - 1])
         return gradient, loss
 
+    def backpropagate(
+        self, state: Mapping[str, Tensor], inputs: Tensor, targets: Tensor, weights: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What enters each layer and how the weighted sum of losses changes with what leaves it, row by row.
+
+        A model's gradient of layer i is `activations[i].mT @ errors[i]` for the weights and the sum of errors for the biases.
+
+        Args:
+          state: parameters.
+          inputs: (row, input) or (model, row, input); private where they come from people.
+          targets: (row, output) or (model, row, output), without NaN.
+          weights: weight of each loss, broadcastable to (model, row, output).
+
+        Returns:
+          For each layer (model, row, in), or the inputs as given for the first; and (model, row, out).
+        """
+        activations, kept = self._run(state, inputs, self.n_layers)
+        output = activations[-1]
+        error = 2 * (output - targets) if self.loss == "squared" else torch.sigmoid(output) - targets
+        errors = [error * weights]
+        for layer in reversed(range(1, self.n_layers)):
+            back = torch.bmm(errors[0], state[f"weight_{layer}"].transpose(1, 2))
+            errors.insert(0, self._through_activation(back, kept[layer - 1]))
+        return activations[:-1], errors
+
     def train(
         self,
         state: Mapping[str, Tensor],
