@@ -182,7 +182,7 @@ def _draw_body(stream: PeopleStream) -> dict[str, np.ndarray]:
     has = {name: condition == index for index, name in enumerate(CONDITIONS)}
     takes_beta_blocker = has["hypertension"] & (stream.uniform() < 0.6)
     activity_log = (
-        0.27 * stream.normal()
+        0.42 * stream.normal()
         - 0.008 * (age - 44)
         - 0.018 * (bmi - 26)
         - 0.35 * has["depression"]
@@ -231,7 +231,7 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
     blocked = drawn["takes_beta_blocker"]
     depressed, apnoeic = condition == CONDITIONS.index("depression"), condition == CONDITIONS.index("sleep_apnoea")
     resting = 69.5 - 0.42 * (fitness - 38) + 2.5 * ~drawn["is_male"] - 9 * blocked + 4 * depressed + 4 * apnoeic
-    resting = np.clip(resting + 6.0 * stream.normal(), 42, 98)
+    resting = np.clip(resting + 5.0 * stream.normal(), 42, 98)
     # Tanaka, Monahan and Seals, JACC 37 (2001): maximal heart rate is 208 - 0.7 age.
     highest = 208 - 0.7 * drawn["age_years"] - 22 * blocked + 5 * stream.normal()
     gain = (highest - resting) / (fitness / 3.5 - 1) * np.exp(0.4 * stream.normal()) * np.where(blocked, 0.75, 1)
@@ -243,7 +243,7 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
         "recovery_minutes": np.clip(6 * np.exp(0.3 * stream.normal()) * (40 / fitness) ** 0.9, 2, 30),
         "circadian_bpm": np.clip(2.8 + 1.1 * stream.normal(), 0.2, 7),
         "circadian_peak_hour": 16.5 + drawn["chronotype_hours"] + 0.5 * stream.normal(),
-        "stress_bpm": np.clip(5.3 * np.exp(0.3 * stream.normal()) * np.where(depressed, 1.2, 1), 2, 14),
+        "stress_bpm": np.clip(5.7 * np.exp(0.3 * stream.normal()) * np.where(depressed, 1.2, 1), 2, 14),
         "cadence_lock": 0.25 * stream.uniform() ** 3,
     }
 
@@ -283,11 +283,11 @@ def _draw_food_and_wearing(stream: PeopleStream, drawn: dict[str, np.ndarray]) -
     base_carbs = np.array([[45.0], [65.0], [75.0]])
     meal_hour = base_hour + 0.6 * drawn["chronotype_hours"] + 0.5 * stream.normal(N_MEALS)
     carbs = base_carbs * np.exp(0.25 * stream.normal(1)) * np.exp(0.15 * stream.normal(N_MEALS))
+    # Diabetes comes in all degrees, from well controlled to hardly.
+    spread = np.where(diabetic, 34 * np.exp(0.5 * stream.normal()), 0) + 5 * stream.normal()
     return {
-        "insulin_sensitivity": np.exp(0.3 * stream.normal() - 0.9 * diabetic - 0.03 * (bmi - 26)),
-        "basal_glucose_mg_dl": np.clip(
-            88 + 0.15 * (drawn["age_years"] - 44) + 0.5 * (bmi - 26) + 38 * diabetic + 5 * stream.normal(), 70, 220
-        ),
+        "insulin_sensitivity": np.exp(0.3 * stream.normal() - 1.6 * diabetic - 0.03 * (bmi - 26)),
+        "basal_glucose_mg_dl": np.clip(86 + 0.12 * (drawn["age_years"] - 44) + 0.5 * (bmi - 26) + spread, 70, 220),
         "meal_hour": np.clip(meal_hour, 5, 23),
         "meal_carbs_g": np.clip(carbs, 10, 170),
         "snack_chance": np.clip(0.5 + 0.2 * stream.normal(), 0.05, 0.95),

@@ -185,7 +185,7 @@ def advance_glucose(
     """
     dt = np.float32(SLOT_MINUTES)
     sensitivity = people.insulin_sensitivity * plan.insulin_factor * (1 - 0.25 * plan.illness)
-    drive = np.float32(0.020 * 3.4e-4) * sensitivity * dt
+    drive = np.float32(0.020 * 7e-4) * sensitivity * dt
     dawn = np.float32(6.0) * np.exp(-(((HOUR_OF_SLOT - 6.5) / 2) ** 2))
     drinking = np.float32(4.0) * plan.alcohol * (HOUR_OF_SLOT < 6)
     level = people.basal_glucose_mg_dl + dawn - drinking + 10 * plan.illness
@@ -201,7 +201,7 @@ def advance_glucose(
         stomach, gut = stomach - flow, gut + flow - absorbed
         excess = glucose - level[slot]
         action = action * (1 - np.float32(0.020) * dt) + drive * np.maximum(excess, 0)
-        change = absorbed * np.float32(3.1) - dt * (np.float32(0.011) + action) * excess
+        change = absorbed * np.float32(2.4) - dt * (np.float32(0.011) + action) * excess
         glucose = glucose + change + noise[slot] - uptake[slot] * np.maximum(glucose - 75, 0)
         glucose = np.maximum(glucose, np.float32(45))
         path[slot] = glucose

@@ -20,8 +20,8 @@ HOUR_OF_SLOT: Final = (np.arange(SLOTS_PER_DAY, dtype=np.float32) / SLOTS_PER_HO
 _DAY_MEMORY, _DAY_SPREAD = np.float32(0.2), np.float32(0.24)
 _ROUTINE_MEMORY, _ROUTINE_SPREAD = np.float32(0.9), np.float32(0.5)
 _INSULIN_MEMORY, _INSULIN_SPREAD = np.float32(0.5), np.float32(0.22)
-_BUSY_MEMORY = np.float32(0.88)
-_LIGHT_RATE, _WALK_RATE = 0.37, 0.0055
+_BUSY_MEMORY = np.float32(0.9)
+_LIGHT_RATE, _WALK_RATE = 0.36, 0.0044
 _NIGHT_SHARE = np.float32(0.05)  # people get up at night without remembering it
 # How busy an hour is for everybody who is awake: noon and the early evening are, late evenings are not.
 _CLOCK_LOG: Final = np.array(
@@ -122,7 +122,10 @@ def _advance_state(state: RoutineState, stream: PeopleStream) -> None:
     """Let the day factor, the habits, insulin sensitivity and illness move on by a day."""
     state.day_log = _DAY_MEMORY * state.day_log + _DAY_SPREAD * stream.normal()
     fresh = _ROUTINE_SPREAD * np.sqrt(1 - _ROUTINE_MEMORY**2)
-    state.routine_log = _ROUTINE_MEMORY * state.routine_log + fresh * stream.normal(24)
+    # Neighbouring hours change together: who starts to walk at noon does not stop at one.
+    news = stream.normal(24)
+    news = (np.roll(news, 1, 0) + news + np.roll(news, -1, 0)) / np.float32(3**0.5)
+    state.routine_log = _ROUTINE_MEMORY * state.routine_log + fresh * news
     state.insulin_log = _INSULIN_MEMORY * state.insulin_log + _INSULIN_SPREAD * stream.normal()
     falls_ill = stream.uniform() < 0.1 / 28
     faded = np.where(state.illness > 0.3, state.illness * np.float32(0.7), np.float32(0))
@@ -233,7 +236,7 @@ def measure_effort(
         met=np.where(asleep, np.float32(RESTING_MET_ASLEEP), np.float32(RESTING_MET_AWAKE)) + effort,
         effort_met=effort,
         steps=steps,
-        energy_met=np.where(asleep, np.float32(1.0), np.float32(1.03)) + estimated,
+        energy_met=np.where(asleep, np.float32(1.0), np.float32(1.01)) + estimated,
         intensity=np.round(active_minutes) * grade,
     )
 
@@ -241,7 +244,7 @@ def measure_effort(
 def _draw_strolls(stream: PeopleStream, busy: np.ndarray) -> np.ndarray:
     """Unplanned walks of a few minutes, more of them when people are busy; bool (slot, person)."""
     starts = stream.uniform(SLOTS_PER_DAY) < _WALK_RATE * busy
-    lengths = np.ceil(np.exp(0.35 + 0.8 * stream.normal(SLOTS_PER_DAY))) * starts
+    lengths = np.ceil(np.exp(0.5 + 0.85 * stream.normal(SLOTS_PER_DAY))) * starts
     strolling = np.empty_like(starts)
     left = np.zeros(starts.shape[1], np.float32)
     for slot in range(SLOTS_PER_DAY):
