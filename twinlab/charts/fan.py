@@ -22,6 +22,9 @@ _LOOKS = {
 }
 
 
+_HOURS = {"labelExpr": HOUR_LABELS, "tickCount": 12}
+
+
 @dataclass(frozen=True)
 class Picture:
     """What a chart shows now: rows and values by the names that its specification uses, and one sentence."""
@@ -49,21 +52,18 @@ def find_limits(columns: Sequence[pd.Series], from_zero: bool = False, margin: f
     return (0.0 if from_zero and low >= 0 else low - air), high + air
 
 
-def hour_axis(labels: bool = True) -> alt.X:
-    """Wall-clock hours, the day under each midnight."""
+def hour_axis(labels: bool = True, is_long: bool = False) -> alt.X:
+    """Wall-clock hours with the day under each midnight, or days where the span is long."""
+    words: dict[str, Any] = {"format": "%d %b", "tickCount": 10} if is_long else _HOURS
     axis = alt.Axis(
-        labelExpr=HOUR_LABELS if labels else "''",
-        tickCount=12,
-        title=None,
-        labelOverlap=True,
-        ticks=labels,
-        grid=True,
-        gridColor="#f1f1f1",
+        title=None, labelOverlap=False, grid=True, gridColor="#f1f1f1", labels=labels, ticks=labels, **words
     )
     return alt.X("time:T", scale=alt.Scale(type="utc", nice=False), axis=axis)
 
 
-def layer_paths(prefix: str, series: Sequence[str], title: alt.Title, height: int = 250) -> alt.LayerChart:
+def layer_paths(
+    prefix: str, series: Sequence[str], title: alt.Title, height: int = 250, is_long: bool = False
+) -> alt.LayerChart:
     """Lines, band and the moment that is now.
 
     Named data: `<prefix>paths` (time, series, value, when), `<prefix>band` (time, lower, upper), `<prefix>now`
@@ -72,7 +72,7 @@ def layer_paths(prefix: str, series: Sequence[str], title: alt.Title, height: in
     y_scale = alt.Scale(
         domainMin=alt.ExprRef(f"{prefix}low"), domainMax=alt.ExprRef(f"{prefix}high"), nice=False, zero=False
     )
-    x, y = hour_axis(), alt.Y("value:Q", title=None, scale=y_scale, axis=alt.Axis(tickCount=6))
+    x, y = hour_axis(is_long=is_long), alt.Y("value:Q", title=None, scale=y_scale, axis=alt.Axis(tickCount=6))
     legend = alt.Legend(orient="top", direction="horizontal", title=None, symbolType="stroke", symbolSize=500)
     color = alt.Color(
         "series:N", scale=alt.Scale(domain=list(series), range=[_LOOKS[name][0] for name in series]), legend=legend

@@ -5,7 +5,7 @@ import pandas as pd
 
 from twinlab.charts.fan import FORECAST, MEASURED, WHAT_CAME, layer_paths
 from twinlab.charts.outlook import FORECAST_COLUMNS, HISTORY_COLUMNS, make_outlook
-from twinlab.charts.rows import check_columns, empty_chart, make_rows
+from twinlab.charts.rows import check_columns, empty_chart, is_long, make_rows
 from twinlab.charts.theme import describe, use_offline_charts
 
 
@@ -26,13 +26,15 @@ def draw_forecast(history: pd.DataFrame, forecast: pd.DataFrame, who: str = "the
     names = list(dict.fromkeys(forecast["signal"]))
     if not names:
         return empty_chart("There is no forecast to draw: no hour was forecast.", "Forecast")
+    is_far = is_long(pd.concat([history["time"], forecast["time"]]))
+    height = 250 if len(names) == 1 else 150
     data: dict[str, list[dict]] = {}
     fans, params, sentences = [], [], []
     for name in names:
         picture = make_outlook(history, forecast, signal=name, who=who)
         title = alt.Title(text=picture.signals["headline"], subtitle=picture.signals["numbers"])
         prefix = f"{name}_" if len(names) > 1 else ""
-        fans.append(layer_paths(prefix, (MEASURED, FORECAST, WHAT_CAME), title, 250 if len(names) == 1 else 150))
+        fans.append(layer_paths(prefix, (MEASURED, FORECAST, WHAT_CAME), title, height, is_far))
         params += [alt.param(name=f"{prefix}{end}", value=picture.signals[end]) for end in ("low", "high")]
         data |= {f"{prefix}{part}": make_rows(picture.data[part]) for part in ("paths", "band", "now")}
         sentences.append(picture.sentence)

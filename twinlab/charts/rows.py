@@ -123,10 +123,15 @@ def unit_words(value: float, unit: str, signed: bool = False) -> str:
 
 def time_axis(times: pd.Series, title: str | None = None) -> alt.Axis:
     """An axis of wall-clock hours: days where the span is long, hours where it is short; midnight names the day."""
-    span = (times.max() - times.min()) if len(times) else pd.Timedelta(0)
-    if span > pd.Timedelta(days=5):
+    if is_long(times):
+        span = times.max() - times.min()
         return alt.Axis(format="%d %b", title=title, tickCount=min(10, span.days), labelOverlap=True)
-    return alt.Axis(labelExpr=HOUR_LABELS, title=title, tickCount=12, labelOverlap=True)
+    return alt.Axis(labelExpr=HOUR_LABELS, title=title, tickCount=12, labelOverlap=False)
+
+
+def is_long(times: pd.Series) -> bool:
+    """Whether hours would be too many to name on an axis."""
+    return len(times) > 0 and times.max() - times.min() > pd.Timedelta(days=4)
 
 
 #: Labels that say the hour, and under midnight the day.

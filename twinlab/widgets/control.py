@@ -10,7 +10,8 @@ import ipywidgets
 from twinlab.errors import SpecificationError
 
 _LABEL_WIDTH = "104px"
-_WIDTH = "350px"
+_WIDTH = "340px"
+_WIDE = "696px"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Slide:
       unit: its unit.
       hint: one sentence.
       is_log: whether the slider moves in factors instead of differences.
+      is_wide: whether it takes the whole width of the panel.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Slide:
     unit: str = ""
     hint: str = ""
     is_log: bool = False
+    is_wide: bool = False
 
     def check(self, value: Any) -> Any:
         """The value, if the limits allow it; a widget would silently move it."""
@@ -55,7 +58,8 @@ class Slide:
     def make(self) -> ipywidgets.Widget:
         """The slider."""
         label = f"{self.label} ({self.unit})" if self.unit else self.label
-        common = {"value": self.check(self.value), "description": label, "tooltip": self.hint, **_looks()}
+        common = {"value": self.check(self.value), "description": label, "tooltip": self.hint}
+        common |= _looks(self.is_wide)
         if self.is_log:
             low, high = math.log10(self.low), math.log10(self.high)
             return ipywidgets.FloatLogSlider(base=10, min=low, max=high, step=self.step, readout_format=".3g", **common)
@@ -70,6 +74,8 @@ class Pick:
 
     Attributes:
       options: pairs of the words shown and the value meant.
+      slides: whether it is a slider.
+      is_wide: whether it takes the whole width of the panel, for fine steps.
     """
 
     name: str
@@ -78,6 +84,7 @@ class Pick:
     value: Hashable
     hint: str = ""
     slides: bool = False
+    is_wide: bool = False
 
     def check(self, value: Any) -> Any:
         """The value, if it is one of the options."""
@@ -92,13 +99,16 @@ class Pick:
         if not self.options:
             raise SpecificationError(f"{self.name}: expected at least one option to choose from, got none")
         kind = ipywidgets.SelectionSlider if self.slides else ipywidgets.Dropdown
-        return kind(
+        made = kind(
             options=list(self.options),
             value=self.check(self.value),
             description=self.label,
             tooltip=self.hint,
-            **_looks(),
+            **_looks(self.is_wide),
         )
+        if self.slides:
+            made.add_class("twinlab-words")
+        return made
 
 
 @dataclass(frozen=True)
@@ -151,5 +161,6 @@ class Write:
 Control = Slide | Pick | Tick | Write
 
 
-def _looks() -> dict[str, Any]:
-    return {"style": {"description_width": _LABEL_WIDTH}, "layout": ipywidgets.Layout(width=_WIDTH)}
+def _looks(is_wide: bool = False) -> dict[str, Any]:
+    width = _WIDE if is_wide else _WIDTH
+    return {"style": {"description_width": _LABEL_WIDTH}, "layout": ipywidgets.Layout(width=width, max_width="98%")}

@@ -103,8 +103,15 @@ class MeetYourTwin(Panel):
         who: list[Control] = [
             people,
             signals,
-            Pick("hour", "Now", _name_times(source), _morning(source) if hour is None else hour, slides=True),
-            Slide("horizon_hours", "Look ahead", 1, _LONGEST_HORIZON, horizon_hours, unit="h"),
+            Pick(
+                "hour",
+                "Now",
+                _name_times(source),
+                _morning(source) if hour is None else hour,
+                slides=True,
+                is_wide=True,
+            ),
+            Slide("horizon_hours", "Look ahead", 1, _LONGEST_HORIZON, horizon_hours, unit="h", is_wide=True),
         ]
         what: list[Control] = [
             Slide("minutes", "Walk", 0, 120, minutes, step=5, unit="min", hint="0 asks about no walk."),

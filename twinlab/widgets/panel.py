@@ -51,11 +51,12 @@ class Panel(ABC):
 
         Args:
           title: what stands above.
-          groups: controls by the words that stand above them; each group is a column where there is room.
+          groups: controls by the words that stand above them.
           hint: one or two sentences under the title.
         """
         self._lock = threading.RLock()  # a moved slider may be heard in another thread than the one that runs cells
         self._is_quiet = False
+        self._moved: str | None = None
         self.controls: dict[str, Control] = {control.name: control for own in groups.values() for control in own}
         self.widgets: dict[str, Any] = {name: control.make() for name, control in self.controls.items()}
         for name, widget in self.widgets.items():
@@ -67,10 +68,7 @@ class Panel(ABC):
         )
         self._chart: LiveChart | None = None
         self._head = ipywidgets.HTML(_make_head(title, hint))
-        self._columns = ipywidgets.HBox(
-            [self._make_column(words, own) for words, own in groups.items()],
-            layout={"flex_flow": "row wrap", "align_items": "flex-start", "grid_gap": "4px 20px"},
-        )
+        self._groups = ipywidgets.VBox([self._make_group(words, own) for words, own in groups.items()])
         self.say("Ready.")
 
     @abstractmethod
@@ -130,16 +128,20 @@ class Panel(ABC):
         self._progress.layout.visibility = "visible"
         self._tell(f"{what} ...", "twinlab-busy")
         self._enable(False)
+        if self._chart is not None:
+            self._chart.add_class("twinlab-waiting")
         try:
             yield
         finally:
             self._enable(True)
+            if self._chart is not None:
+                self._chart.remove_class("twinlab-waiting")
             self._progress.layout.visibility = "hidden"
 
     def attach(self, chart: LiveChart) -> None:
         """Give the panel its chart; called once, when the first numbers are there."""
         self._chart = chart
-        self.box = ipywidgets.VBox([self._head, self._columns, self._progress, self._status, chart, SpokenNames()])
+        self.box = ipywidgets.VBox([self._head, self._groups, self._progress, self._status, chart, SpokenNames()])
         self.box.add_class("twinlab-panel")
 
     def _hear(self, name: str) -> None:
@@ -149,6 +151,7 @@ class Panel(ABC):
                 self._do(name)
 
     def _do(self, changed: str | None) -> None:
+        self._moved = changed
         try:
             self.show(changed)
         except Exception as error:
@@ -166,15 +169,17 @@ class Panel(ABC):
             self._is_quiet = False
 
     def _enable(self, can_move: bool) -> None:
-        for widget in self.widgets.values():
-            widget.disabled = not can_move
+        for name, widget in self.widgets.items():
+            if name != self._moved:  # a control that is disabled while it has the focus loses it
+                widget.disabled = not can_move
 
     def _tell(self, sentence: str, look: str) -> None:
         self._status.value = f'<span class="twinlab-status {look}">{html.escape(sentence)}</span>'
 
-    def _make_column(self, words: str, own: Sequence[Control]) -> ipywidgets.VBox:
+    def _make_group(self, words: str, own: Sequence[Control]) -> ipywidgets.VBox:
         head = ipywidgets.HTML(f'<div class="twinlab-group">{html.escape(words)}</div>')
-        return ipywidgets.VBox([head, *(self.widgets[control.name] for control in own)])
+        controls = [self.widgets[control.name] for control in own]
+        return ipywidgets.VBox([head, ipywidgets.HBox(controls, layout={"flex_flow": "row wrap", "grid_gap": "0 8px"})])
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live panel, its picture, and one sentence; headless only the last two."""

@@ -1,0 +1,58 @@
+"""A JupyterLab and a Chromium for the tests of this folder; a loud skip where there is no browser."""
+
+import os
+from pathlib import Path
+
+import pytest
+from driver import LabPage, find_chromium, open_browser, serve_lab
+
+_MISSING = (
+    "NO BROWSER TESTS: there is no Chromium on this machine, so nothing was checked in a real JupyterLab. "
+    "Install one (Debian: apt-get install chromium) or name it in TWINLAB_CHROMIUM."
+)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    found = find_chromium()
+    if found:
+        return found
+    if os.environ.get("CI"):
+        pytest.fail(_MISSING)
+    pytest.skip(_MISSING)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    named = os.environ.get("TWINLAB_PICTURES")
+    folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab_root(tmp_path_factory):
+    """The folder that JupyterLab shows; tests put their notebooks there."""
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="session")
+def lab(chromium, lab_root, tmp_path_factory):
+    with serve_lab(lab_root, tmp_path_factory.mktemp("home")) as base:
+        yield base
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    with open_browser(chromium) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lab_page(lab, browser, pictures):
+    """A page with nothing remembered from the test before."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1040}, device_scale_factor=2)
+    page = LabPage(context.new_page(), lab, pictures)
+    yield page
+    page.stop_kernels()
+    context.close()
