@@ -1,0 +1,270 @@
+"""Does the audit of differential privacy find planted faults, and does it leave correct training alone?
+
+    python benchmarks/audit.py [--quick | --full]
+
+Plants faults in a small private step of the benchmark's own, in samplers, in books and in whole runs, audits each, and
+audits correct ones 60 times. The privatisers here are naive on purpose; none is part of twinlab.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from twinlab.attacks.audit import PrivateTraining, audit_release
+from twinlab.attacks.confidence import epsilon_of_gaussian
+from twinlab.attacks.ledger_audit import audit_ledger
+from twinlab.attacks.local_audit import audit_local_mechanism
+from twinlab.attacks.one_run_audit import audit_one_run, run_canaries
+from twinlab.attacks.promise import AuditReport, PrivateStep, Privatizer, Sampler, StepUse
+from twinlab.attacks.sampler_audit import audit_sampler
+from twinlab.attacks.step_audit import audit_step
+from twinlab.budget import NeighboringRelation, PrivacyUnit
+from twinlab.release import DifferentialPrivacy
+
+CLIP_NORM, DIVISOR, DELTA = 1.0, 64.0, 1e-5
+#: Parameters of the default twin, near enough.
+N_PARAMETERS = 4000
+Bounding = Callable[[np.ndarray, float], np.ndarray]
+Noising = Callable[[np.random.Generator, int, float], np.ndarray]
+
+
+def clip(gradients: np.ndarray, clip_norm: float) -> np.ndarray:
+    """The correct sum: each row at most the clip norm long, and nothing of a row that is not finite."""
+    rows = np.where(np.isfinite(gradients).all(1, keepdims=True), gradients, 0.0)
+    largest = np.maximum(np.abs(rows).max(1, keepdims=True, initial=0.0), 1e-300)
+    lengths = largest * np.linalg.norm(rows / largest, axis=1, keepdims=True)
+    return (rows * np.minimum(1.0, clip_norm / np.maximum(lengths, 1e-300))).sum(0)
+
+
+def clip_mean(gradients: np.ndarray, clip_norm: float) -> np.ndarray:
+    n_units = max(len(gradients), 1)
+    return clip(gradients.sum(0, keepdims=True) / n_units, clip_norm) * n_units
+
+
+def clip_carelessly(gradients: np.ndarray, clip_norm: float) -> np.ndarray:
+    lengths = np.linalg.norm(gradients, axis=1, keepdims=True)
+    return (gradients * np.minimum(1.0, clip_norm / np.maximum(lengths, 1e-300))).sum(0)
+
+
+def draw_normal(rng: np.random.Generator, width: int, spread: float) -> np.ndarray:
+    """The correct noise."""
+    return spread * rng.standard_normal(width)
+
+
+def forget_a_layer(rng: np.random.Generator, width: int, spread: float) -> np.ndarray:
+    noise = draw_normal(rng, width, spread)
+    noise[-max(1, width // 100) :] = 0
+    return noise
+
+
+def share_between_layers(rng: np.random.Generator, width: int, spread: float) -> np.ndarray:
+    return np.resize(draw_normal(rng, (width + 1) // 2, spread), width)
+
+
+def make_step(
+    bound: Bounding = clip,
+    draw: Noising = draw_normal,
+    width: int = 1000,
+    seed: int | None = None,
+    divide_by_batch: bool = False,
+) -> PrivateStep:
+    """A private step from its two halves; a seed makes the benchmark's own noise repeatable."""
+    source = np.random.default_rng(seed)
+
+    def make(noise_multiplier: float) -> Privatizer:
+        def privatize(gradients: np.ndarray) -> np.ndarray:
+            noisy = bound(gradients, CLIP_NORM) + draw(source, gradients.shape[1], noise_multiplier * CLIP_NORM)
+            return noisy / (max(len(gradients), 1) if divide_by_batch else DIVISOR)
+
+        return privatize
+
+    return PrivateStep(make, CLIP_NORM, width, DIVISOR)
+
+
+def scale_noise(factor: float) -> Noising:
+    return lambda rng, width, spread: draw_normal(rng, width, factor * spread)
+
+
+def forget_every_second() -> Noising:
+    """Noise in every second step only."""
+    state = {"n_calls": 0}
+
+    def draw(rng: np.random.Generator, width: int, spread: float) -> np.ndarray:
+        state["n_calls"] += 1
+        return draw_normal(rng, width, spread * (state["n_calls"] % 2))
+
+    return draw
+
+
+def make_broken_steps(width: int = 1000, seed: int | None = None) -> dict[str, PrivateStep]:
+    """Planted faults of a step, by name."""
+
+    def build(bound: Bounding = clip, draw: Noising = draw_normal, divide_by_batch: bool = False) -> PrivateStep:
+        return make_step(bound, draw, width, seed, divide_by_batch)
+
+    return {
+        "no clipping": build(lambda rows, norm: rows.sum(0)),
+        "clipping the mean": build(clip_mean),
+        "clipping each coordinate": build(lambda rows, norm: np.clip(rows, -norm, norm).sum(0)),
+        "clipping to 1.5 C": build(lambda rows, norm: clip(rows, 1.5 * norm)),
+        "dividing by the actual batch": build(divide_by_batch=True),
+        "no noise": build(draw=scale_noise(0.0)),
+        "noise x 0.5": build(draw=scale_noise(0.5)),
+        "noise x 0.8": build(draw=scale_noise(0.8)),
+        "noise over sqrt(B)": build(draw=scale_noise(1 / math.sqrt(DIVISOR))),
+        "noise over B": build(draw=scale_noise(1 / DIVISOR)),
+        "same seed each step": build(
+            draw=lambda rng, width, spread: draw_normal(np.random.default_rng(7), width, spread)
+        ),
+        "noise forgotten every second step": build(draw=forget_every_second()),
+        "noise forgotten in one layer": build(draw=forget_a_layer),
+        "noise shared between layers": build(draw=share_between_layers),
+        "uniform noise of the same spread": build(
+            draw=lambda rng, width, spread: spread * rng.uniform(-math.sqrt(3), math.sqrt(3), width)
+        ),
+        "non-finite gradients leak": build(clip_carelessly),
+    }
+
+
+def make_samplers(rate: float, n_units: int, seed: int | None = None) -> dict[str, Sampler]:
+    """Planted faults of a sampler, by name, and "Poisson", which is correct."""
+    rng = np.random.default_rng(seed)
+    size = round(rate * n_units)
+
+    def walk(shuffle: bool) -> Sampler:
+        queue: list[int] = []
+
+        def sample(n_units: int) -> np.ndarray:
+            if len(queue) < size:
+                queue[:] = rng.permutation(n_units).tolist() if shuffle else list(range(n_units))
+            mask = np.zeros(n_units, dtype=bool)
+            mask[[queue.pop() for _ in range(size)]] = True
+            return mask
+
+        return sample
+
+    favour = np.where(np.arange(n_units) < n_units // 20, 3.0, 1 - 2 / 19)
+    return {
+        "Poisson": lambda n_units: rng.random(n_units) < rate,
+        "shuffled epochs": walk(shuffle=True),
+        "fixed order": walk(shuffle=False),
+        "rate x 1.5": lambda n_units: rng.random(n_units) < 1.5 * rate,
+        "weighted units": lambda n_units: rng.random(n_units) < rate * favour,
+    }
+
+
+def account_full_batch(uses: Sequence[StepUse]) -> float:
+    return epsilon_of_gaussian(math.sqrt(sum(use.n_steps / use.noise_multiplier**2 for use in uses)), DELTA)
+
+
+def audit_books() -> dict[str, AuditReport]:
+    """Planted faults of the books."""
+    run, again = StepUse(10.0, 1.0, 100), StepUse(10.0, 1.0, 200)
+    declared = account_full_batch([run])
+    return {
+        "a re-run that nobody declared": audit_ledger([again], declared, account_full_batch),
+        "a missing ledger entry": audit_ledger([run, run], account_full_batch([run, run]), account_full_batch, [run]),
+        "less noise than was recorded": audit_ledger([StepUse(5.0, 1.0, 100)], declared, account_full_batch, [run]),
+    }
+
+
+def audit_runs(seed: int | None) -> dict[str, AuditReport]:
+    """Planted faults seen from a whole run alone, at epsilon 4.4."""
+    use = StepUse(10.0, 1.0, 100)
+    steps = make_broken_steps(seed=seed)
+    names = ("no clipping", "no noise", "noise x 0.5")
+    claimed = account_full_batch([use])
+    return {f"{name}, whole run": audit_one_run(run_canaries(steps[name], [use]), claimed, DELTA) for name in names}
+
+
+def audit_readings(seed: int | None) -> dict[str, AuditReport]:
+    """A planted fault of noise on readings: half of the scale that epsilon 1 asks for."""
+    rng = np.random.default_rng(seed)
+    report = audit_local_mechanism(lambda value, n: value + rng.laplace(0, 0.5, n), (0.0, 1.0), claimed_epsilon=1.0)
+    return {"Laplace noise of half the scale": report}
+
+
+def plant_all(seed: int | None = None) -> dict[str, AuditReport]:
+    """Audit every planted fault."""
+    reports = {name: audit_step(step) for name, step in make_broken_steps(seed=seed).items()}
+    samplers = make_samplers(0.04, 400, seed)
+    reports |= {name: audit_sampler(sample, 0.04) for name, sample in samplers.items() if name != "Poisson"}
+    return reports | audit_books() | audit_runs(seed) | audit_readings(seed)
+
+
+def count_false_alarms(n_runs: int = 60) -> tuple[int, list[str]]:
+    """Audit correct training `n_runs` times, each time at another noise and width: step, sampling, books and run."""
+    n_alarms, words = 0, []
+    for number in range(n_runs):
+        noise_multiplier = (0.7, 1.1, 2.0, 10.0)[number % 4]
+        uses = [StepUse(noise_multiplier, 1.0, (5, 20, 50, 100)[number % 4])]
+        step = make_step(width=(8, 100, 1000)[number % 3])
+        guarantee = promise(account_full_batch(uses))
+        badge = audit_release(guarantee, PrivateTraining(step, uses), seed=number, n_repeats=600, n_canaries=500)
+        report = audit_sampler(make_samplers(0.04, 400)["Poisson"], 0.04)
+        n_alarms += bool(badge.faults or report.faults)
+        words += [*badge.faults, *report.faults]
+    return n_alarms, words
+
+
+def promise(epsilon: float) -> DifferentialPrivacy:
+    return DifferentialPrivacy(None, epsilon, DELTA, NeighboringRelation.ADD_OR_REMOVE_ONE, PrivacyUnit.PERSON)
+
+
+def measure_seconds(n_runs: int) -> tuple[float, str]:
+    """Median seconds of the whole audit of the default twin's training at epsilon 1, and what its badge says."""
+    uses = [StepUse(37.3, 1.0, 100)]
+    seconds, sentence = [], ""
+    for number in range(n_runs):
+        started = time.perf_counter()
+        badge = audit_release(
+            promise(account_full_batch(uses)), PrivateTraining(make_step(width=N_PARAMETERS), uses), seed=number
+        )
+        seconds.append(time.perf_counter() - started)
+        sentence = badge.sentence
+    return float(np.median(seconds)), sentence
+
+
+def main() -> None:
+    """Audit, print a table and a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="each fault once (the default)")
+    parser.add_argument("--full", action="store_true", help="each fault five times; flagged means every time")
+    arguments = parser.parse_args()
+    rounds = [plant_all() for _ in range(5 if arguments.full else 1)]
+    flagged = {name: all(found[name].verdict == "broken" for found in rounds) for name in rounds[0]}
+    print(f"{'planted fault':<36}{'verdict':<12}{'quantity':<17}{'claimed':>9}{'at least':>10}{'ceiling':>9}")
+    for name, report in rounds[0].items():
+        numbers = [math.nan if x is None else x for x in (report.claimed, report.lower_bound, report.ceiling)]
+        verdict = "flagged" if flagged[name] else "MISSED"
+        print(f"{name:<36}{verdict:<12}{report.quantity:<17}" + "{:>9.3g}{:>10.3g}{:>9.3g}".format(*numbers))
+    n_alarms, words = count_false_alarms()
+    print(f"false alarms in 60 correct runs: {n_alarms} {words or ''}")
+    seconds, sentence = measure_seconds(9 if arguments.full else 3)
+    print(f"audit of a correct step of {N_PARAMETERS} parameters: {seconds:.2f} s. {sentence}")
+    values = {
+        "bugs_flagged": sum(flagged.values()),
+        "bugs_planted": len(flagged),
+        "false_alarms": n_alarms,
+        "seconds": round(seconds, 3),
+    }
+    context = {
+        "missed": [name for name, is_flagged in flagged.items() if not is_flagged],
+        "n_correct_runs": 60,
+        "n_parameters": N_PARAMETERS,
+        "n_rounds": len(rounds),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+    print(json.dumps({"benchmark": "audit", "values": values, "context": context}))
+
+
+if __name__ == "__main__":
+    main()
