@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from twinlab.charts.day import draw_days, draw_rhythm
     from twinlab.charts.finding import draw_findings
+    from twinlab.charts.flow import draw_flow
     from twinlab.charts.forecast import draw_forecast
     from twinlab.charts.outlook import draw_outlook, make_outlook
     from twinlab.charts.personalization import draw_personalization
@@ -17,6 +18,7 @@ _HOMES = {
     "describe": "theme",
     "draw_days": "day",
     "draw_findings": "finding",
+    "draw_flow": "flow",
     "draw_forecast": "forecast",
     "draw_outlook": "outlook",
     "draw_personalization": "personalization",
@@ -31,6 +33,7 @@ __all__ = [
     "describe",
     "draw_days",
     "draw_findings",
+    "draw_flow",
     "draw_forecast",
     "draw_outlook",
     "draw_personalization",

@@ -1,4 +1,4 @@
-"""The way of the data, in one figure: four places where protection can act, the trust boundary, and the record below."""
+"""The way of the data in one figure: four places where protection can act, the trust boundary, and the record."""
 
 import altair as alt
 import pandas as pd
@@ -7,19 +7,19 @@ from twinlab.charts.theme import describe, use_offline_charts
 
 _PLACES = (
     # name, what happens, left, bottom
-    ("1  sense", "readings leave\nthe sensor", 16.0, 57.0),
-    ("2  learn", "many people meet\nin one model", 42.0, 57.0),
-    ("3  ask", "a question,\nan answer", 68.0, 74.0),
-    ("4  share", "a table,\na statistic", 68.0, 40.0),
+    ("1  sense", "readings leave\nthe sensor", 16.0, 54.0),
+    ("2  learn", "many people meet\nin one model", 42.0, 54.0),
+    ("3  ask", "a question,\nan answer", 68.0, 71.0),
+    ("4  share", "a table,\na statistic", 68.0, 37.0),
 )
-_ENDS = (("a person,\ntheir watch", 0.5, 57.0), ("the person,\na clinic", 91.0, 74.0), ("the world", 91.0, 40.0))
+_ENDS = (("a person,\ntheir watch", 0.5, 54.0), ("the person,\na clinic", 91.0, 71.0), ("the world", 91.0, 37.0))
 _ARROWS = ((9.5, 66, 15.5, 66), (32.5, 66, 41.5, 66), (58.5, 70, 67.5, 80), (58.5, 62, 67.5, 50),
            (84.5, 83, 90.5, 83), (84.5, 49, 90.5, 49))  # fmt: skip
-_WIDTH, _HEIGHT = 16.0, 18.0
+_WIDTH, _HEIGHT = 16.0, 24.0
 _SENTENCE = (
-    "Flow from a person's device through four places, sense, learn, ask and share, to the person, a clinic or the world. "
-    "Protection can act at each of the four; whatever crosses a trust boundary is recorded in a transcript, from which "
-    "cost, guarantee and attacks are read."
+    "Flow from a person's device through four places, sense, learn, ask and share, to the person, a clinic or the "
+    "world. Protection can act at each of the four; whatever crosses a trust boundary is recorded in a transcript, "
+    "from which cost, guarantee and attacks are read."
 )
 
 
@@ -34,14 +34,16 @@ def draw_flow(width: int = 720) -> alt.TopLevelMixin:
     y = alt.Y("y:Q", scale=alt.Scale(domain=[0, 100], nice=False), axis=None)
     boxes = pd.DataFrame(
         [{"name": name, "what": what, "x": left, "y": low, "x2": left + _WIDTH, "y2": low + _HEIGHT,
-          "middle": left + _WIDTH / 2, "top": low + _HEIGHT - 4, "body": low + 6.5}
+          "middle": left + _WIDTH / 2, "top": low + _HEIGHT - 5, "body": low + _HEIGHT - 12}
          for name, what, left, low in _PLACES]
     )  # fmt: skip
-    ends = pd.DataFrame([{"what": what, "x": left + 4.5, "y": low + _HEIGHT / 2} for what, left, low in _ENDS])
+    ends = pd.DataFrame(
+        [{"what": what, "x": left + 4.5, "y": low + _HEIGHT / 2 + 2.5 * what.count("\n")} for what, left, low in _ENDS]
+    )
     arrows = pd.DataFrame([dict(zip(("x", "y", "x2", "y2"), arrow, strict=True)) for arrow in _ARROWS])
     record = pd.DataFrame([{"x": 16.0, "y": 6.0, "x2": 84.0, "y2": 22.0}])
     drops = pd.DataFrame(
-        [{"x": left + _WIDTH / 2, "y": low - 1, "y2": 22.5} for _, _, left, low in _PLACES if low != 74.0]
+        [{"x": left + _WIDTH / 2, "y": low - 1, "y2": 22.5} for _, _, left, low in _PLACES if low != 71.0]
     )
     home = pd.DataFrame([{"x": -0.5, "y": 50.0, "x2": 33.5, "y2": 96.0}])
     layers = [
