@@ -273,11 +273,11 @@ def check_heart_rate(heart_rate: np.ndarray, steps: np.ndarray, intensity: np.nd
     return dict(zip(HEART_RATE_REFERENCE, [*figures, *answer.values()], strict=True))
 
 
-def check_simulated(n_cohorts: int, spans: np.ndarray) -> dict[str, float]:
+def check_simulated(seeds: range, spans: np.ndarray) -> dict[str, float]:
     """Checks averaged over simulated cohorts whose people are recorded over the given spans, bool (person, hour)."""
     rounds = []
     n_people, n_days = len(spans), spans.shape[1] // 24
-    for seed in range(1000, 1000 + n_cohorts):
+    for seed in seeds:
         cohort = simulate(draw_people(n_people, seed), n_days, seed).cohort
         names = ("steps", "calories_kcal", "intensity")
         signals = [np.where(spans, cohort.signal(name).astype(np.float64), np.nan) for name in names]
@@ -340,6 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="ten simulated cohorts (the default)")
     parser.add_argument("--full", action="store_true", help="thirty simulated cohorts")
+    parser.add_argument("--first-seed", type=int, default=1000, help="seed of the first simulated cohort")
     parser.add_argument("--fitbit", default=os.environ.get("TWINLAB_FITBIT") or str(DEFAULT_FITBIT))
     arguments = parser.parse_args()
     n_cohorts = 30 if arguments.full else 10
@@ -348,7 +349,7 @@ def main() -> None:
     gap = None
     if folder.is_dir():
         real, spans = check_real(folder)
-        simulated = check_simulated(n_cohorts, spans)
+        simulated = check_simulated(range(arguments.first_seed, arguments.first_seed + n_cohorts), spans)
         gaps = print_table(real | HEART_RATE_REFERENCE, simulated)
         gap = round(max(gaps.values()), 4)
         context |= {
