@@ -14,7 +14,12 @@ import pandas as pd
 from twinlab.errors import DataContractError, SpecificationError
 from twinlab.finding import Finding
 from twinlab.protection.differential_privacy.local import ReadingScale, choose_scale, predict_noise
-from twinlab.protection.differential_privacy.mechanism import MechanismName, make_mechanism, round_at_random
+from twinlab.protection.differential_privacy.mechanism import (
+    MechanismName,
+    find_worst_variance,
+    make_mechanism,
+    round_at_random,
+)
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
 
 _ALL_MECHANISMS: tuple[MechanismName, ...] = get_args(MechanismName)
@@ -197,7 +202,7 @@ def _measure_one(
         noisy = drawn.draw(round_at_random(true, drawn.n_steps, noise), noise)
         block[:] = (noisy.mean(axis=1) - true.mean(axis=1)) * scale.half_range
         predicted += float(drawn.predict_variance(true).mean()) * len(block) / n_people / n_repeats
-    worst = math.sqrt(float(drawn.predict_variance(np.linspace(-1, 1, 257)).max()) / n_people)
+    worst = math.sqrt(find_worst_variance(drawn) / n_people)
     return {
         "mechanism": mechanism,
         "epsilon": float(epsilon),

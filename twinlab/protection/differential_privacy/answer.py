@@ -13,8 +13,9 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from twinlab.budget import Event, PureEvent
 from twinlab.errors import DataContractError, SpecificationError
-from twinlab.protection.differential_privacy.event import NoiseEvent, describe_person_guarantee
+from twinlab.protection.differential_privacy.guarantee import describe_person_guarantee
 from twinlab.protection.differential_privacy.integer_query import (
     build_counter,
     build_histogram,
@@ -33,7 +34,7 @@ _LARGEST_EPSILON = 1e6
 class BudgetHolder(Protocol):
     """Who pays: checks that the budget allows an event and writes it down, or raises `BudgetExhaustedError`."""
 
-    def spend(self, event: NoiseEvent, *, purpose: str) -> object:
+    def spend(self, event: Event, *, purpose: str) -> object:
         """Return once the event is paid for; only then is noise drawn."""
         ...
 
@@ -131,7 +132,7 @@ def answer_count(
         raise DataContractError(f"people: expected one truth value a person, got shape {counted.shape}")
     price = _choose_price(epsilon, within, confidence, lambda price: _find_accuracy(1, price, confidence, 1))
     count = build_counter(1, price)
-    _pay(ledger, "discrete laplace", price, purpose)
+    ledger.spend(PureEvent(price), purpose=purpose)
     value = max(0, count(np.ones(int(counted.sum()), dtype=np.int64)))
     accuracy = _find_accuracy(1, price, confidence, 1)
     return _conclude("count", ("people",), (value,), "people", price, accuracy, "people", confidence)
@@ -176,7 +177,7 @@ def answer_mean(
     price = _choose_price(epsilon, within, confidence, predict)
     ticks = _to_ticks(_bound_contributions(values, limit), lower, upper)
     total, count = build_summer(_STEPS, limit, price / 2), build_counter(limit, price / 2)
-    _pay(ledger, "discrete laplace", price, purpose)
+    ledger.spend(PureEvent(price), purpose=purpose)
     n_seen, sum_seen = count(ticks), total(ticks) / _STEPS
     center = float(np.clip(sum_seen / n_seen, -1, 1)) if n_seen > 0 else 0.0
     error = _bound_mean_error(limit, price, confidence, n_seen, abs(sum_seen / n_seen) if n_seen > 0 else 1.0)
@@ -227,7 +228,7 @@ def answer_quantile(
     candidates = np.unique(np.linspace(-_STEPS, _STEPS, n_candidates).round().astype(np.int64))
     ticks = _to_ticks(_bound_contributions(values, max_contributions), lower, upper)
     choose = build_selector(candidates.tolist(), level, max_contributions, price)
-    _pay(ledger, "permute and flip", price, purpose)
+    ledger.spend(PureEvent(price), purpose=purpose)
     value = lower + (upper - lower) / 2 * (1 + choose(ticks) / _STEPS)
     return _conclude(
         f"{100 * level:g} % quantile", (f"{level:g}",), (value,), unit, price, predict(price), "ranks", confidence
@@ -268,15 +269,11 @@ def answer_histogram(
         np.searchsorted(ends, _bound_contributions(values, max_contributions), side="right") - 1, 0, n_bins - 1
     )
     count = build_histogram(n_bins, max_contributions, price)
-    _pay(ledger, "discrete laplace", price, purpose)
+    ledger.spend(PureEvent(price), purpose=purpose)
     counts = tuple(float(max(0, found)) for found in count(bins.astype(np.int64)))
     labels = tuple(f"{low:g} to {high:g}" for low, high in pairwise(ends))
     accuracy = _find_accuracy(max_contributions, price, confidence, n_bins)
     return _conclude("histogram", labels, counts, "values", price, accuracy, "values", confidence)
-
-
-def _pay(ledger: BudgetHolder, mechanism: str, epsilon: float, purpose: str) -> None:
-    ledger.spend(NoiseEvent(mechanism, epsilon), purpose=purpose)
 
 
 def _choose_price(
@@ -357,7 +354,7 @@ def _conclude(
     accuracy_unit: str,
     confidence: float,
 ) -> Answer:
-    guarantee = describe_person_guarantee(NoiseEvent(question, epsilon))
+    guarantee = describe_person_guarantee(PureEvent(epsilon))
     return Answer(
         question, labels, tuple(map(float, values)), unit, epsilon, accuracy, accuracy_unit, confidence, guarantee
     )

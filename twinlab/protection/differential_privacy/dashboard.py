@@ -2,9 +2,9 @@
 
 import math
 
-from twinlab.errors import BudgetExhaustedError, SpecificationError
+from twinlab.budget import Event, PureEvent
+from twinlab.errors import BudgetExhaustedError, SpecificationError, UnsupportedEventError
 from twinlab.protection.differential_privacy.answer import BudgetHolder
-from twinlab.protection.differential_privacy.event import NoiseEvent
 from twinlab.protection.differential_privacy.stream import UNITS_PER_EPSILON
 
 
@@ -40,20 +40,23 @@ class Dashboard:
         self.epsilon_each = math.nextafter(units / UNITS_PER_EPSILON, 0)
         self.n_answers = n_answers
         self._n_asked = 0
-        ledger.spend(NoiseEvent("dashboard", epsilon), purpose=purpose)
+        ledger.spend(PureEvent(epsilon), purpose=purpose)
 
     @property
     def n_remaining(self) -> int:
         """How many answers are left."""
         return self.n_answers - self._n_asked
 
-    def spend(self, event: NoiseEvent, *, purpose: str) -> None:
+    def spend(self, event: Event, *, purpose: str) -> None:
         """Use up one answer.
 
         Raises:
           BudgetExhaustedError: if none is left, or this one asks for more than its part.
+          UnsupportedEventError: if the event is not of pure epsilon, as all answers' are.
         """
-        if self.n_remaining == 0 or event.epsilon > self.epsilon_each or event.delta > 0:
+        if not isinstance(event, PureEvent) or event.delta > 0:
+            raise UnsupportedEventError("dashboard: expected an answer of pure epsilon, got another event")
+        if self.n_remaining == 0 or event.epsilon > self.epsilon_each:
             raise BudgetExhaustedError(
                 f"{purpose}: asked for epsilon {event.epsilon:g} of the dashboard, which has {self.n_remaining} of "
                 f"{self.n_answers} answers left at epsilon {self.epsilon_each:g} a person each; nothing was released"

@@ -7,7 +7,7 @@ review of their proofs has ended. Noise is OpenDP's own, from the operating syst
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,18 +96,28 @@ def draw_gaussian_sums(
     Source: Canonne, Kamath and Steinke, The discrete Gaussian for differential privacy (NeurIPS 2020).
     """
     with _wrapped_errors():
-        _, metric = _space()[0], opendp.l2_distance(T="f64")
-        space = opendp.vector_domain(opendp.atom_domain(T="i64")), metric
-
-        def build(scale: float) -> Any:
-            concentrated = space >> opendp.m.then_gaussian(scale)
-            return opendp.c.make_fix_delta(opendp.c.make_zCDP_to_approxDP(concentrated), delta)
-
-        scale = opendp.binary_search_param(
-            build, d_in=float(sensitivity), d_out=(epsilon, delta), bounds=(sensitivity / 30, sensitivity * 1e6)
-        )
-        drawn = build(scale)([int(value) for value in values])
+        scale = _find_gaussian_multiplier(epsilon, delta) * sensitivity * _ROUNDING
+        noisy = _build_gaussian(scale, delta)
+        cost, failing = noisy.map(float(sensitivity))
+        if cost > epsilon or failing > delta:
+            raise PrivacyError(f"OpenDP accounts epsilon {cost:g} where {epsilon:g} is paid; nothing was released")
+        drawn = noisy([int(value) for value in values])
     return np.array(drawn, dtype=np.int64), float(scale)
+
+
+def _build_gaussian(scale: float, delta: float) -> Any:
+    _enable()
+    space = opendp.vector_domain(opendp.atom_domain(T="i64")), opendp.l2_distance(T="f64")
+    concentrated = opendp.m.make_gaussian(*space, scale)
+    return opendp.c.make_fix_delta(opendp.c.make_zCDP_to_approxDP(concentrated), delta)
+
+
+@lru_cache(maxsize=64)
+def _find_gaussian_multiplier(epsilon: float, delta: float) -> float:
+    """Noise per unit of sensitivity; OpenDP's bound depends on their ratio alone."""
+    return opendp.binary_search_param(
+        lambda scale: _build_gaussian(scale, delta), d_in=1.0, d_out=(epsilon, delta), bounds=(1 / 30, 1e6)
+    )
 
 
 @cache

@@ -1,14 +1,21 @@
 """Noise on readings, on the device: what leaves is noisy already, so nobody need be trusted with the truth."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from twinlab.budget import PureEvent, RepeatedEvent
 from twinlab.errors import DataContractError, SpecificationError
-from twinlab.protection.differential_privacy.event import NoiseEvent, describe_reading_guarantee
-from twinlab.protection.differential_privacy.mechanism import MechanismName, make_mechanism, round_at_random
+from twinlab.protection.differential_privacy.guarantee import describe_reading_guarantee
+from twinlab.protection.differential_privacy.mechanism import (
+    MechanismName,
+    find_worst_variance,
+    make_mechanism,
+    round_at_random,
+)
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
 from twinlab.release import Guarantee
 from twinlab.signals import Signal, get_signal
@@ -96,6 +103,11 @@ class ProtectedReadings:
     n_readings_per_person: int
 
     @property
+    def person_event(self) -> RepeatedEvent:
+        """What all readings of one person cost, for a ledger."""
+        return RepeatedEvent(PureEvent(self.epsilon), self.n_readings_per_person)
+
+    @property
     def sentence(self) -> str:
         """What was done, in one sentence."""
         signal = self.scale.signal
@@ -147,9 +159,8 @@ def protect_readings(
     noisy = draw_noisy_values(values, scale, mechanism, epsilon, source)
     if missing == "public":
         noisy[np.isnan(values)] = np.nan
-    event = NoiseEvent(mechanism, epsilon, n_uses=values.shape[1])
     return ProtectedReadings(
-        noisy, scale, mechanism, epsilon, missing, describe_reading_guarantee(event, source), values.shape[1]
+        noisy, scale, mechanism, epsilon, missing, describe_reading_guarantee(epsilon, source), values.shape[1]
     )
 
 
@@ -179,8 +190,10 @@ def predict_noise(
     325
     """
     scale = choose_scale(signal, bounds)
-    positions = np.linspace(-1, 1, 257) if at is None else scale.to_positions(np.array([float(at)]))
-    return float(np.sqrt(make_mechanism(mechanism, epsilon).predict_variance(positions).max()) * scale.half_range)
+    chosen = make_mechanism(mechanism, epsilon)
+    if at is None:
+        return math.sqrt(find_worst_variance(chosen)) * scale.half_range
+    return float(np.sqrt(chosen.predict_variance(scale.to_positions(np.array([float(at)]))[0]))) * scale.half_range
 
 
 def compare_mechanisms(

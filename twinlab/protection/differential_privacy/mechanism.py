@@ -263,6 +263,11 @@ def find_laplace_variance(rate: Fraction) -> float:
     return 1 / (2 * math.sinh(float(rate) / 2) ** 2)
 
 
+def find_worst_variance(mechanism: ReadingMechanism) -> float:
+    """Largest variance over all readings: every grid point and, for what rounding adds, the middle between each two."""
+    return float(mechanism.predict_variance(np.linspace(-1, 1, 4 * mechanism.n_steps + 1)).max())
+
+
 def make_mechanism(name: MechanismName, epsilon: float, n_steps: int = N_STEPS) -> ReadingMechanism:
     """The local mechanism of that name.
 

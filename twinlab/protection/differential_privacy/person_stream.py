@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from twinlab.budget import PureEvent
 from twinlab.protection.differential_privacy.answer import BudgetHolder
-from twinlab.protection.differential_privacy.event import NoiseEvent, describe_person_guarantee
+from twinlab.protection.differential_privacy.guarantee import describe_person_guarantee
 from twinlab.protection.differential_privacy.integer_query import draw_gaussian_sums
 from twinlab.protection.differential_privacy.local import ReadingScale, check_readings, choose_scale
 from twinlab.release import Guarantee
@@ -90,11 +91,11 @@ def release_day_shape(
     series = scale.to_positions(values).sum(axis=0)
     # A person's series lies in [-1, 1] at every hour; projecting never lengthens it; rounding moves each number by 1/2
     sensitivity = _STEPS * math.sqrt(n_hours) * (1 + 1e-9) + math.sqrt(len(basis)) + 1
-    ledger.spend(NoiseEvent("discrete gaussian", epsilon, delta), purpose=purpose)
+    event = PureEvent(epsilon, delta)
+    ledger.spend(event, purpose=purpose)
     sums, deviation = draw_gaussian_sums(np.rint(basis @ series * _STEPS), sensitivity, epsilon=epsilon, delta=delta)
     estimates = scale.to_values(np.clip(sums @ basis / _STEPS / n_people, -1, 1))
     spread = deviation / _STEPS / n_people * scale.half_range * math.sqrt(len(basis) / n_hours)
-    event = NoiseEvent("discrete gaussian", epsilon, delta)
     return DayShape(estimates, spread, len(basis), scale, describe_person_guarantee(event))
 
 

@@ -14,8 +14,9 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from twinlab.budget import PureEvent, RepeatedEvent
 from twinlab.errors import SpecificationError
-from twinlab.protection.differential_privacy.event import NoiseEvent, describe_reading_guarantee
+from twinlab.protection.differential_privacy.guarantee import describe_reading_guarantee
 from twinlab.protection.differential_privacy.local import (
     MissingReadings,
     ReadingScale,
@@ -64,6 +65,11 @@ class StreamRelease:
     def person_epsilon(self) -> float:
         """Privacy loss of a person over the whole stream: each stretch of w hours costs epsilon."""
         return math.ceil(len(self.estimates) / self.window_hours) * self.epsilon
+
+    @property
+    def person_event(self) -> RepeatedEvent:
+        """What the whole stream costs one person, for a ledger."""
+        return RepeatedEvent(PureEvent(self.epsilon), math.ceil(len(self.estimates) / self.window_hours))
 
     @property
     def sentence(self) -> str:
@@ -179,7 +185,6 @@ def release_local_stream(
         variance = (predict_noise(signal, each, mechanism, bounds) ** 2 + spread) / n_reports
     total = np.where(np.isnan(noisy), 0, noisy).sum(axis=0)
     estimates = np.divide(total, n_reports, out=np.full(n_hours, np.nan), where=n_reports > 0)
-    event = NoiseEvent(mechanism, epsilon, window_hours=window_hours)
     return StreamRelease(
         estimates,
         variance,
@@ -188,7 +193,7 @@ def release_local_stream(
         scale,
         epsilon,
         window_hours,
-        describe_reading_guarantee(event, source),
+        describe_reading_guarantee(epsilon, source),
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from twinlab.errors import SpecificationError
 from twinlab.finding import Finding
-from twinlab.protection.differential_privacy.event import NoiseEvent
+from twinlab.protection.differential_privacy.guarantee import NobodyPays
 from twinlab.protection.differential_privacy.local import check_readings, choose_scale
 from twinlab.protection.differential_privacy.person_stream import release_day_shape
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
@@ -17,13 +17,6 @@ from twinlab.protection.differential_privacy.trusted_stream import Scheme, relea
 
 #: The rival that follows nothing: the mean of all true hours, without noise.
 CONSTANT = "constant mean, no noise"
-
-
-class _NobodyPays:
-    """A comparison with the truth is for people who do not exist, whom nothing costs."""
-
-    def spend(self, event: NoiseEvent, *, purpose: str) -> None:
-        """Let it pass."""
 
 
 def compare_streams(
@@ -75,7 +68,7 @@ def compare_streams(
                 for release in _draw_streams(chosen, signal, epsilon, window_hours, bounds, source):
                     errors.setdefault((release.scheme, "window"), []).append(_find_error(release.estimates, truth))
                 shape = release_day_shape(
-                    chosen, signal, epsilon=epsilon, delta=delta, ledger=_NobodyPays(), bounds=bounds
+                    chosen, signal, epsilon=epsilon, delta=delta, ledger=NobodyPays(), bounds=bounds
                 )
                 errors.setdefault(("shape of the day", "person"), []).append(_find_error(shape.estimates, truth))
             rows += [

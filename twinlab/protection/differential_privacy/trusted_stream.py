@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from twinlab.errors import SpecificationError
-from twinlab.protection.differential_privacy.event import NoiseEvent, describe_reading_guarantee
+from twinlab.protection.differential_privacy.guarantee import describe_reading_guarantee
 from twinlab.protection.differential_privacy.local import (
     check_readings,
     choose_scale,
@@ -86,7 +86,6 @@ def release_trusted_stream(
     published, bought, spent = _SCHEMES[scheme](sums, _Plan(units, window_hours, start, source))
     in_value = scale.half_range / N_STEPS / n_people
     variance = np.array([find_laplace_variance(_find_rate(int(u))) if u else np.inf for u in bought]) * in_value**2
-    event = NoiseEvent("laplace", epsilon, window_hours=window_hours)
     return StreamRelease(
         scale.to_values(published / N_STEPS / n_people),
         variance,
@@ -95,7 +94,7 @@ def release_trusted_stream(
         scale,
         epsilon,
         window_hours,
-        describe_reading_guarantee(event, source),
+        describe_reading_guarantee(epsilon, source),
     )
 
 
