@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from twinlab.attacks.confidence import CONFIDENCE, FALSE_ALARM_RATE, epsilon_of_gaussian
 from twinlab.attacks.ledger_audit import audit_ledger
 from twinlab.attacks.one_run_audit import audit_one_run, run_canaries
-from twinlab.attacks.promise import Accountant, AuditReport, PrivateStep, Sampler, StepUse, Verdict
+from twinlab.attacks.promise import Accountant, AuditReport, PrivateStep, Sampler, Verdict, read_gaussian
 from twinlab.attacks.sampler_audit import audit_sampler
 from twinlab.attacks.step_audit import TEST_NOISE_MULTIPLIER, audit_step
-from twinlab.budget import NeighboringRelation
+from twinlab.budget import (
+    ComposedEvent,
+    Event,
+    GaussianEvent,
+    NeighboringRelation,
+    RepeatedEvent,
+    SampledGaussianEvent,
+    count_leaves,
+)
 from twinlab.errors import SpecificationError, UnsupportedEventError
 from twinlab.finding import Finding
 from twinlab.release import DifferentialPrivacy
@@ -21,22 +28,22 @@ from twinlab.roles import Progress, report_nothing
 
 
 @dataclass(frozen=True)
-class PrivateTraining:
+class TrainingUnderAudit:
     """A private training as its audit needs it: how it steps, how it draws, and what it wrote down. All public.
 
     Attributes:
       step: the private step and its promise.
-      uses: steps really taken, at which noise and rate; more than one entry for a schedule or a re-run.
-      sample: how batches are drawn, at the one rate of all uses; may be None where every step uses all units.
-      account: an accountant at the claimed delta; the closed form of the Gaussian when None and no step samples.
-      recorded: the ledger's entries, to be compared with `uses`.
+      done: the steps really taken, re-runs included; what the guarantee says was done when None.
+      sample: how batches are drawn, at the one rate of all steps; may be None where every step uses all units.
+      account: an accountant; the closed form of the Gaussian when None and no step samples.
+      recorded: what the ledger holds, to be compared with what was done; the guarantee's event when None.
     """
 
     step: PrivateStep
-    uses: Sequence[StepUse]
+    done: Event | None = None
     sample: Sampler | None = None
     account: Accountant | None = None
-    recorded: Sequence[StepUse] | None = None
+    recorded: Event | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,7 @@ class AuditBadge:
 
 def audit_release(
     guarantee: DifferentialPrivacy,
-    training: PrivateTraining,
+    training: TrainingUnderAudit,
     *,
     seed: int = 0,
     n_repeats: int = 800,
@@ -155,15 +162,16 @@ def audit_release(
       A badge: the claim, what was measured, what could have been measured, and what is broken.
 
     Raises:
-      UnsupportedEventError: if the guarantee is not about adding or removing one unit.
+      UnsupportedEventError: if the guarantee is not about adding or removing one unit, or not about Gaussian steps.
       SpecificationError: if no step was taken, or sampling is claimed without an accountant.
     """
-    _check_training(guarantee, training)
+    done = guarantee.event if training.done is None else training.done
+    steps = _read_steps(guarantee, training, done)
     share = false_alarm_rate / 3
-    account = training.account or (lambda uses: _account_gaussian(uses, guarantee.delta))
+    account = training.account or _account_gaussian
     step_report = audit_step(
         training.step,
-        min(use.noise_multiplier for use in training.uses),
+        min(noise_multiplier for noise_multiplier, _ in steps),
         n_repeats=n_repeats,
         seed=seed,
         false_alarm_rate=share,
@@ -172,10 +180,11 @@ def audit_release(
     )
     reports = [step_report]
     if training.sample is not None:
-        reports.append(audit_sampler(training.sample, training.uses[0].sampling_probability, false_alarm_rate=share))
-    reports.append(audit_ledger(training.uses, guarantee.epsilon, account, training.recorded))
+        reports.append(audit_sampler(training.sample, steps[0][1], false_alarm_rate=share))
+    recorded = guarantee.event if training.recorded is None else training.recorded
+    reports.append(audit_ledger(done, guarantee.epsilon, guarantee.delta, account, recorded))
     canaries = run_canaries(
-        training.step, training.uses, sample=training.sample, n_canaries=n_canaries, seed=seed, progress=progress
+        training.step, done, sample=training.sample, n_canaries=n_canaries, seed=seed, progress=progress
     )
     run_report = audit_one_run(
         canaries, guarantee.epsilon, guarantee.delta, false_alarm_rate=share, confidence=confidence
@@ -187,35 +196,44 @@ def audit_release(
         delta=guarantee.delta,
         lower_bound=run_report.lower_bound or 0.0,
         ceiling=run_report.ceiling or 0.0,
-        implied_epsilon=_imply_epsilon(step_report, training.uses, account),
+        implied_epsilon=_imply_epsilon(step_report, done, guarantee.delta, account),
         confidence=confidence,
         reports=tuple(reports),
     )
 
 
-def _check_training(guarantee: DifferentialPrivacy, training: PrivateTraining) -> None:
+def _read_steps(guarantee: DifferentialPrivacy, training: TrainingUnderAudit, done: Event) -> list[tuple[float, float]]:
+    """Noise multiplier and sampling probability of each kind of step."""
     if guarantee.neighboring_relation != NeighboringRelation.ADD_OR_REMOVE_ONE:
         raise UnsupportedEventError(
             f"audit: expected a guarantee for {NeighboringRelation.ADD_OR_REMOVE_ONE}, got "
             f"{guarantee.neighboring_relation}; a replaced unit moves the sum by up to twice the clip norm"
         )
-    if not training.uses or any(use.noise_multiplier <= 0 or use.n_steps < 1 for use in training.uses):
-        raise SpecificationError("audit: expected steps with a positive noise multiplier, got none; there is no claim")
-    if training.sample is not None and len({use.sampling_probability for use in training.uses}) > 1:
+    steps = [read_gaussian(leaf) for leaf in count_leaves(done)]
+    if not steps:
+        raise SpecificationError("audit: expected at least one step, got none; there is nothing to audit")
+    if training.sample is not None and len({probability for _, probability in steps}) > 1:
         raise SpecificationError("audit: expected one sampling rate beside a sampler, got several; audit each apart")
-    if training.account is None and any(use.sampling_probability < 1 for use in training.uses):
+    if training.account is None and any(probability < 1 for _, probability in steps):
         raise SpecificationError("audit: expected an accountant for sampled steps, got none; hand one in")
+    return steps
 
 
-def _account_gaussian(uses: Sequence[StepUse], delta: float) -> float:
+def _account_gaussian(event: Event, delta: float) -> float:
     """Epsilon of full-batch Gaussian steps, whose mu add in squares (Dong, Roth and Su, corollary 3.3)."""
-    return epsilon_of_gaussian(math.sqrt(sum(use.n_steps / use.noise_multiplier**2 for use in uses)), delta)
+    squares = sum(n_steps / read_gaussian(leaf)[0] ** 2 for leaf, n_steps in count_leaves(event).items())
+    return epsilon_of_gaussian(math.sqrt(squares), delta)
 
 
-def _imply_epsilon(report: AuditReport, uses: Sequence[StepUse], account: Accountant) -> float | None:
+def _imply_epsilon(report: AuditReport, done: Event, delta: float, account: Accountant) -> float | None:
     """Epsilon of all steps if each leaked only what was measured of one at the test's noise."""
     leaked = (report.lower_bound or 0.0) * TEST_NOISE_MULTIPLIER
     if leaked <= 0 or not math.isfinite(leaked):
         return None
-    scaled = [StepUse(use.noise_multiplier / leaked, use.sampling_probability, use.n_steps) for use in uses]
-    return float(account(scaled))
+    scaled = []
+    for leaf, n_steps in count_leaves(done).items():
+        noise_multiplier, probability = read_gaussian(leaf)
+        noisier = noise_multiplier / leaked
+        step = GaussianEvent(noisier) if probability == 1 else SampledGaussianEvent(noisier, probability)
+        scaled.append(RepeatedEvent(step, n_steps))
+    return float(account(ComposedEvent(tuple(scaled)), delta))

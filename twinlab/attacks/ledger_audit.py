@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 
-from twinlab.attacks.promise import Accountant, AuditReport, Check, Privatizer, StepUse
+from twinlab.attacks.promise import Accountant, AuditReport, Check, Privatizer, read_gaussian
+from twinlab.budget import Event, GaussianEvent, Leaf, SampledGaussianEvent, count_leaves
 
 #: Accountants of the same mechanism differ by less than this share.
 ACCOUNTING_TOLERANCE = 0.005
@@ -32,44 +30,40 @@ class CountedStep:
 
 
 def audit_ledger(
-    observed: Sequence[StepUse],
+    done: Event,
     declared_epsilon: float,
+    delta: float,
     account: Accountant,
-    recorded: Sequence[StepUse] | None = None,
+    recorded: Event | None = None,
     *,
     tolerance: float = ACCOUNTING_TOLERANCE,
 ) -> AuditReport:
-    """Account again for what was observed, and look for steps that nobody wrote down.
+    """Account again for what was done, and look for events that nobody wrote down.
 
     Args:
-      observed: the steps really taken, re-runs included.
-      declared_epsilon: what was declared for all of them.
-      account: an accountant, events -> epsilon at the declared delta; best another one than made the declaration.
-      recorded: the entries of the ledger; not compared when None.
+      done: what was really run, re-runs included.
+      declared_epsilon, delta: what was declared for all of it.
+      account: an accountant, event and delta -> epsilon; best another one than made the declaration.
+      recorded: what the ledger holds; not compared when None.
       tolerance: relative difference of two sound accountants.
 
     Returns:
       A report on epsilon: declared, recomputed (its `lower_bound`), no ceiling. Nothing random, so no false alarms.
     """
-    recomputed = float(account(observed)) if observed else 0.0
+    recomputed = float(account(done, delta))
     is_covered = recomputed <= declared_epsilon * (1 + tolerance)
     fault = f"What was run costs epsilon {recomputed:.4g}; {declared_epsilon:.4g} was declared."
     checks = [Check("epsilon of what was run", recomputed, declared_epsilon, float(is_covered), fault)]
     remarks = ["The recomputed epsilon is an accountant's figure, not a measurement of leakage."]
     if recorded is not None:
-        missing = find_missing(observed, recorded)
-        listed = "; ".join(
-            f"{use.n_steps} steps at noise {use.noise_multiplier:g}, rate {use.sampling_probability:g}"
-            for use in missing
-        )
-        n_missing = sum(use.n_steps for use in missing)
-        fault = f"Steps were taken that the ledger does not hold: {listed}."
-        checks.append(Check("steps missing in the ledger", float(n_missing), 0.0, float(not missing), fault))
-        n_spare = sum(use.n_steps for use in find_missing(recorded, observed))
+        missing = find_missing(done, recorded)
+        listed = "; ".join(f"{n_times} times {event}" for event, n_times in missing.items())
+        fault = f"Something was run that the ledger does not hold: {listed}."
+        n_missing = sum(missing.values())
+        checks.append(Check("events missing in the ledger", float(n_missing), 0.0, float(not missing), fault))
+        n_spare = sum(find_missing(recorded, done).values())
         if n_spare:
-            remarks.append(
-                f"The ledger holds {n_spare} steps that were not seen: budget spent in vain, or not watched."
-            )
+            remarks.append(f"The ledger holds {n_spare} events that were not seen: spent in vain, or not watched.")
     return AuditReport(
         name="ledger",
         quantity="epsilon",
@@ -82,34 +76,40 @@ def audit_ledger(
     )
 
 
-def find_missing(observed: Sequence[StepUse], recorded: Sequence[StepUse]) -> tuple[StepUse, ...]:
-    """Steps observed but not recorded. An entry covers steps of at least its noise and at most its rate.
+def find_missing(done: Event, recorded: Event) -> dict[Leaf, int]:
+    """Events done but not recorded. An entry covers Gaussian steps of at least its noise and at most its rate.
 
-    >>> find_missing([StepUse(1.0, 1.0, 100), StepUse(2.0, 1.0, 100)], [StepUse(1.0, 1.0, 150)])
-    (StepUse(noise_multiplier=2.0, sampling_probability=1.0, n_steps=50),)
+    >>> from twinlab.budget import ComposedEvent, RepeatedEvent
+    >>> steps = ComposedEvent((RepeatedEvent(GaussianEvent(1.0), 100), RepeatedEvent(GaussianEvent(2.0), 100)))
+    >>> find_missing(steps, RepeatedEvent(GaussianEvent(1.0), 150))
+    {GaussianEvent(noise_multiplier=2.0): 50}
     """
-    left = [use.n_steps for use in recorded]
-    by_rate = sorted(range(len(left)), key=lambda place: recorded[place].sampling_probability)
-    missing = []
+    left = count_leaves(recorded)
+    by_rate = sorted(left, key=lambda entry: _order(entry)[1])
+    missing: dict[Leaf, int] = {}
     # Least noise first: the entries that cover a step by their noise only grow in number, so that choosing by the rate
     # alone is optimal.
-    for use in sorted(observed, key=lambda use: (use.noise_multiplier, -use.sampling_probability)):
-        n_open = use.n_steps
-        for place in (place for place in by_rate if _covers(recorded[place], use)):
-            n_taken = min(n_open, left[place])
-            left[place] -= n_taken
+    for event, n_times in sorted(
+        count_leaves(done).items(), key=lambda pair: (_order(pair[0])[0], -_order(pair[0])[1])
+    ):
+        n_open = n_times
+        for entry in (entry for entry in by_rate if _covers(entry, event)):
+            n_taken = min(n_open, left[entry])
+            left[entry] -= n_taken
             n_open -= n_taken
         if n_open:
-            missing.append(StepUse(use.noise_multiplier, use.sampling_probability, n_open))
-    return tuple(missing)
+            missing[event] = n_open
+    return missing
 
 
-def _covers(entry: StepUse, use: StepUse) -> bool:
-    """Whether an entry accounts for at least what a step leaks, up to rounding."""
+def _order(event: Leaf) -> tuple[float, float]:
+    """Noise and rate, for Gaussian steps; anything else is covered by its like alone, in any order."""
+    return read_gaussian(event) if isinstance(event, GaussianEvent | SampledGaussianEvent) else (0.0, 0.0)
 
-    def at_most(low: float, high: float) -> bool:
-        return low <= high or math.isclose(low, high, rel_tol=1e-9)
 
-    return at_most(entry.noise_multiplier, use.noise_multiplier) and at_most(
-        use.sampling_probability, entry.sampling_probability
-    )
+def _covers(entry: Leaf, event: Leaf) -> bool:
+    """Whether an entry accounts for at least what an event leaks, up to rounding."""
+    if not all(isinstance(each, GaussianEvent | SampledGaussianEvent) for each in (entry, event)):
+        return entry == event
+    (noise, rate), (least_noise, most_rate) = read_gaussian(event), read_gaussian(entry)
+    return least_noise <= noise * (1 + 1e-9) and rate <= most_rate * (1 + 1e-9)

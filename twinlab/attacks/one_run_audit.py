@@ -13,14 +13,15 @@ training is private. Three bounds read the same scores:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtr, bdtrc, gammaincinv, ndtr, ndtri, stdtrit
 
 from twinlab.attacks.confidence import CONFIDENCE, FALSE_ALARM_RATE, epsilon_of_gaussian, find_p_value, mu_of_gaussian
-from twinlab.attacks.promise import AuditReport, Check, PrivateStep, Sampler, StepUse
+from twinlab.attacks.promise import AuditReport, Check, PrivateStep, Sampler, read_gaussian
+from twinlab.budget import Event, count_leaves
 from twinlab.errors import SpecificationError
 from twinlab.roles import Progress, report_nothing
 
@@ -67,7 +68,7 @@ class CanaryScores:
 
 def run_canaries(
     step: PrivateStep,
-    uses: Sequence[StepUse],
+    event: Event,
     *,
     sample: Sampler | None = None,
     n_canaries: int | None = None,
@@ -78,7 +79,7 @@ def run_canaries(
 
     Args:
       step: the private step; needs `takes_any_width`, or as many parameters as canaries are wanted.
-      uses: noise multiplier, sampling probability and number of steps, for each phase of the training.
+      event: the whole training: Gaussian steps, sampled or not, in any composition.
       sample: who is in each batch; independent coins at the declared probability when None.
       n_canaries: how many; with more, the audit can show more. When None, from 400 to 1000, the fewer the more steps.
       seed: draws who is in, and the audit's own coins; never the step's noise.
@@ -86,7 +87,7 @@ def run_canaries(
     """
     rng = np.random.default_rng(seed)
     if n_canaries is None:
-        n_canaries = _choose_n_canaries(uses)
+        n_canaries = _choose_n_canaries(event)
     if not step.takes_any_width:
         n_canaries = min(n_canaries, step.n_parameters)
     included = rng.random(n_canaries) < 0.5
@@ -95,13 +96,15 @@ def run_canaries(
     rows[np.arange(len(present)), present] = _CANARY_SIZE * step.clip_norm
     narrow = PrivateStep(step.make, step.clip_norm, n_canaries, step.divisor, step.is_batched)
     scores = np.zeros(n_canaries)
-    n_done, n_all = 0, sum(use.n_steps for use in uses)
-    for use in uses:
-        privatize = step.make(use.noise_multiplier)
-        for _ in range(use.n_steps):
-            drawn = rows[_draw_present(len(rows), use.sampling_probability, sample, rng)]
+    counts = count_leaves(event)
+    n_done, n_all = 0, sum(counts.values())
+    for leaf, n_steps in counts.items():
+        noise_multiplier, probability = read_gaussian(leaf)
+        privatize = step.make(noise_multiplier)
+        for _ in range(n_steps):
+            drawn = rows[_draw_present(len(rows), probability, sample, rng)]
             # A step tells the more, the less noise it has: this weight is the best one for the sum.
-            scores += narrow.call(privatize, drawn) / use.noise_multiplier**2
+            scores += narrow.call(privatize, drawn) / noise_multiplier**2
             if n_done % 20 == 0:
                 progress("auditing a whole run", n_done, n_all)
             n_done += 1
@@ -286,9 +289,9 @@ def _find_run_p_value(n_canaries: int, guesses: list[tuple[int, int]], mu: float
     return min(1.0, best * len(guesses))
 
 
-def _choose_n_canaries(uses: Sequence[StepUse]) -> int:
+def _choose_n_canaries(event: Event) -> int:
     """As many as keep the gradients of a whole run, half the canaries squared per step, within bounds."""
-    n_full_steps = max(1.0, sum(use.n_steps * use.sampling_probability for use in uses))
+    n_full_steps = max(1.0, sum(n_steps * read_gaussian(leaf)[1] for leaf, n_steps in count_leaves(event).items()))
     return int(min(1000, max(400, math.sqrt(2 * _RUN_NUMBERS / n_full_steps))))
 
 

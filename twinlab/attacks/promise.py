@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from twinlab.errors import SpecificationError
+from twinlab.budget import Event, GaussianEvent, Leaf, SampledGaussianEvent
+from twinlab.errors import SpecificationError, UnsupportedEventError
 from twinlab.finding import Finding
 
 #: A private step: gradients (unit, parameter) -> (parameter,), the noisy sum of clipped rows over a public divisor.
 Privatizer = Callable[[np.ndarray], np.ndarray]
 #: One batch of a sampler: number of units -> (unit,) booleans, who is in.
 Sampler = Callable[[int], np.ndarray]
-#: Events -> epsilon of all of them together.
-Accountant = Callable[[Sequence["StepUse"]], float]
+#: An event, often a composition of many, and a delta -> epsilon.
+Accountant = Callable[[Event, float], float]
 
 Verdict = Literal["consistent", "broken", "could not have seen it"]
 
@@ -67,18 +68,23 @@ class PrivateStep:
         return noisy * self.divisor
 
 
-@dataclass(frozen=True)
-class StepUse:
-    """Steps of private training that were really taken.
+def read_gaussian(event: Leaf) -> tuple[float, float]:
+    """Noise multiplier and sampling probability of one step.
 
-    Attributes:
-      noise_multiplier, sampling_probability: of each step.
-      n_steps: how many.
+    Raises:
+      UnsupportedEventError: if the event is no step with Gaussian noise.
+
+    >>> read_gaussian(GaussianEvent(2.0))
+    (2.0, 1.0)
     """
-
-    noise_multiplier: float
-    sampling_probability: float
-    n_steps: int
+    if isinstance(event, SampledGaussianEvent):
+        return event.noise_multiplier, event.sampling_probability
+    if isinstance(event, GaussianEvent):
+        return event.noise_multiplier, 1.0
+    raise UnsupportedEventError(
+        f"audit: expected steps with Gaussian noise, sampled or not, got {type(event).__name__}; noise on readings has "
+        "audit_local_mechanism"
+    )
 
 
 @dataclass(frozen=True)
