@@ -202,12 +202,20 @@ class LabPage:
             self.base,
         )
 
-    def turn_dark(self) -> None:
-        """Choose JupyterLab's dark theme."""
+    @contextlib.contextmanager
+    def dark(self) -> Iterator[None]:
+        """Show JupyterLab's dark theme; the server remembers a theme, so it is light again afterwards."""
+        self._choose_theme("JupyterLab Dark")
+        try:
+            yield
+        finally:
+            self._choose_theme("JupyterLab Light")
+
+    def _choose_theme(self, name: str) -> None:
         self.page.evaluate(
-            "async () => await window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
+            "async (theme) => await window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
         )
-        self.page.wait_for_function("document.body.dataset.jpThemeName === 'JupyterLab Dark'")
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
 
     def take_picture(self, name: str, what: Locator | None = None) -> Path:
         """Keep a picture of a part of the page, or of what is in view."""

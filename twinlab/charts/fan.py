@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
-from twinlab.charts.rows import HOUR_LABELS, name_hours
+from twinlab.charts.rows import HOUR_LABELS, wall_clock
 from twinlab.charts.theme import BLUE, GREEN, INK, QUIET_INK, VERMILLION, WIDTH, overlay
 
 MEASURED = "measured"
@@ -34,18 +35,11 @@ class Picture:
     sentence: str
 
 
-def make_path(times: pd.Series, values: pd.Series, series: str) -> pd.DataFrame:
-    """One line of a fan: columns time, series, value, when."""
-    times = pd.to_datetime(times).reset_index(drop=True)
-    return pd.DataFrame(
-        {"time": times, "series": series, "value": values.to_numpy(float), "when": name_hours(times)},
-    )
-
-
 def find_limits(columns: Sequence[pd.Series], from_zero: bool = False, margin: float = 0.06) -> tuple[float, float]:
     """Lower and upper end of an axis that holds all values, with some air. The full unit range when there are none."""
-    values = pd.concat([column.astype(float) for column in columns]).dropna() if columns else pd.Series(dtype=float)
-    if values.empty:
+    values = np.concatenate([column.to_numpy(float) for column in columns]) if columns else np.empty(0)
+    values = values[np.isfinite(values)]
+    if not len(values):
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
     air = (high - low) * margin or max(abs(high), 1.0) * margin
@@ -130,4 +124,4 @@ def _mark_now(prefix: str, x: alt.X) -> list[alt.Chart]:
 def start_of(forecast: pd.DataFrame) -> pd.Timestamp:
     """The hour at which the twin was asked: a forecast's time less its horizon."""
     first = forecast.iloc[0]
-    return pd.Timestamp(first["time"]) - pd.Timedelta(hours=float(first["horizon_hours"]))
+    return pd.Timestamp(wall_clock(forecast["time"].iloc[:1])[0]) - pd.Timedelta(hours=float(first["horizon_hours"]))

@@ -13,10 +13,18 @@ from twinlab.charts.fan import (
     find_limits,
     layer_effect,
     layer_paths,
-    make_path,
     start_of,
 )
-from twinlab.charts.rows import check_columns, fill_hours, make_rows, name_hours, say_number, signal_words, unit_words
+from twinlab.charts.rows import (
+    check_columns,
+    fill_hours,
+    make_rows,
+    name_hours,
+    say_number,
+    signal_words,
+    unit_words,
+    wall_clock,
+)
 from twinlab.charts.theme import describe, use_offline_charts
 
 HISTORY_COLUMNS = ("time", "signal", "value")
@@ -105,33 +113,42 @@ def draw_outlook(picture: Picture, moves: bool = False) -> alt.VConcatChart:
 
 
 def _make_data(past: pd.DataFrame, ahead: pd.DataFrame, asked: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The four tables of an outlook. What lies ahead opens like a fan from the last measured hour."""
-    paths = [make_path(past["time"], past["value"], MEASURED)]
-    band = ahead[["time", "lower", "upper"]]
-    now = pd.DataFrame({"time": [], "text": []})
+    """The four tables of an outlook. What lies ahead opens like a fan from the last measured hour.
+
+    Arrays are joined, not frames: this runs at every step of a slider.
+    """
+    lines = [(MEASURED, past["time"].to_numpy(), past["value"].to_numpy(float))]
+    band = {name: ahead[name].to_numpy(float) for name in ("lower", "upper")}
+    band_times, now = wall_clock(ahead["time"]), pd.DataFrame({"time": [], "text": []})
     if len(ahead):
         start = start_of(ahead)
         now = pd.DataFrame({"time": [start], "text": ["now"]})
-        known = past.loc[(past["time"] == start) & past["value"].notna()]
-        first = make_path(known["time"], known["value"], "")
+        is_start = ((past["time"] == start) & past["value"].notna()).to_numpy(bool)
+        first_time, first = past["time"].to_numpy()[is_start], past["value"].to_numpy(float)[is_start]
         for series, frame, column in (
             (FORECAST, ahead, "mean"),
             (WHAT_CAME, ahead, "actual"),
             (WHAT_IF, asked, "with_action"),
         ):
             if len(frame):
-                paths.append(first.assign(series=series))
-                paths.append(make_path(frame["time"], frame[column], series))
-        opening = known[["time"]].assign(lower=known["value"], upper=known["value"])
-        band = pd.concat([opening, band]) if len(known) else band
-    effect = asked[["time", "effect", "effect_lower", "effect_upper"]].assign(when=name_hours(asked["time"]))
+                times, values = wall_clock(frame["time"]), frame[column].to_numpy(float)
+                lines.append((series, np.r_[first_time, times], np.r_[first, values]))
+        band = {name: np.r_[first, values] for name, values in band.items()}
+        band_times = np.r_[first_time, band_times]
+    times = np.concatenate([times for _, times, _ in lines])
+    paths = {
+        "time": times,
+        "series": np.repeat([series for series, _, _ in lines], [len(values) for _, _, values in lines]),
+        "value": np.concatenate([values for _, _, values in lines]),
+        "when": name_hours(times),
+    }
+    effect = {name: asked[name].to_numpy(float) for name in ("effect", "effect_lower", "effect_upper")}
+    hours = wall_clock(asked["time"])
     return {
-        "paths": pd.concat([path for path in paths if len(path)], ignore_index=True)
-        if any(map(len, paths))
-        else paths[0],
-        "band": band.reset_index(drop=True),
+        "paths": pd.DataFrame(paths),
+        "band": pd.DataFrame({"time": band_times, **band}),
         "now": now,
-        "effect": effect,
+        "effect": pd.DataFrame({"time": hours, **effect, "when": name_hours(hours)}),
     }
 
 

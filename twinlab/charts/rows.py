@@ -42,39 +42,46 @@ def make_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _plain(column: pd.Series) -> list[Any]:
     """A column as JSON values."""
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return [None if pd.isna(time) else to_milliseconds(time) for time in column]
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return [bool(value) for value in column]
-    if pd.api.types.is_integer_dtype(column.dtype):
-        return [int(value) for value in column]
-    if pd.api.types.is_float_dtype(column.dtype):
-        return [float(f"{value:.6g}") if math.isfinite(value) else None for value in column.to_numpy(float)]
+    kind = column.dtype.kind
+    if kind == "M":
+        times = wall_clock(column).astype("datetime64[ms]")
+        return [
+            None if missing else time for time, missing in zip(times.astype(int).tolist(), np.isnat(times), strict=True)
+        ]
+    if kind in "iub":
+        return list(column.to_numpy().tolist())
+    if kind == "f":
+        return [float(f"{value:.6g}") if math.isfinite(value) else None for value in column.to_numpy(float).tolist()]
     return [None if value is None or value is pd.NaT or value is pd.NA else str(value) for value in column]
 
 
-def to_milliseconds(time: Any) -> int:
-    """A wall-clock time as milliseconds; the time zone, if there is one, is dropped, not converted."""
-    stamp = pd.Timestamp(time)
-    wall_clock = stamp.tz_localize(None) if stamp.tzinfo is not None else stamp
-    return int(wall_clock.value // 1_000_000)
+def wall_clock(times: pd.Series) -> np.ndarray:
+    """Times as the person's clock showed them; a time zone, if there is one, is dropped, not converted."""
+    plain = pd.DatetimeIndex(times)
+    return (plain.tz_localize(None) if plain.tz is not None else plain).to_numpy("datetime64[ns]")
 
 
 def fill_hours(history: pd.DataFrame, signal: str) -> pd.DataFrame:
-    """A signal's hours without a hole: an hour that is missing becomes a row without a value.
+    """A signal's hours without a hole: an hour that is missing becomes a row without a value, one that is twice a mean.
 
     Returns:
-      Columns time, value, and alone, which says that the hours before and after have no value: a line cannot show it.
+      Columns time, value, and alone: that neither the hour before nor the one after has a value, so no line shows it.
     """
-    own = history.loc[history["signal"] == signal, ["time", "value"]]
-    if own.empty:
+    is_own = (history["signal"] == signal).to_numpy(bool)
+    if not is_own.any():
         return pd.DataFrame({"time": pd.Series(dtype="datetime64[ns]"), "value": [], "alone": pd.Series(dtype=bool)})
-    series = own.groupby("time")["value"].mean()
-    everywhere = pd.date_range(history["time"].min(), history["time"].max(), freq=HOUR)
-    series = series.reindex(everywhere.union(pd.DatetimeIndex(series.index)))
-    known = series.notna().to_numpy()
+    times, hour = wall_clock(history["time"]), np.timedelta64(1, "h")
+    first = times.min()
+    n_hours = int((times.max() - first) // hour) + 1
+    values = history["value"].to_numpy(float)
+    is_known = is_own & ~np.isnan(values)
+    places = ((times[is_known] - first) // hour).astype(int)
+    counts = np.bincount(places, minlength=n_hours)
+    sums = np.bincount(places, weights=values[is_known], minlength=n_hours)
+    known = counts > 0
+    means = np.where(known, sums / np.maximum(counts, 1), np.nan)
     beside = np.r_[False, known[:-1]] | np.r_[known[1:], False]
-    return pd.DataFrame({"time": series.index, "value": series.to_numpy(float), "alone": known & ~beside})
+    return pd.DataFrame({"time": first + np.arange(n_hours) * hour, "value": means, "alone": known & ~beside})
 
 
 def find_gaps(history: pd.DataFrame) -> pd.DataFrame:
@@ -89,9 +96,9 @@ def find_gaps(history: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"start": everywhere[starts], "end": everywhere[0] + ends * HOUR})
 
 
-def name_hours(times: pd.Series) -> pd.Series:
+def name_hours(times: Any) -> np.ndarray:
     """Times in words for tooltips: `Tue 14 Apr 15:00`."""
-    return pd.to_datetime(times).dt.strftime("%a %d %b %H:%M")
+    return np.asarray(pd.DatetimeIndex(times).strftime("%a %d %b %H:%M"), dtype=object)
 
 
 def signal_words(name: str) -> tuple[str, str]:

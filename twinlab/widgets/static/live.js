@@ -82,11 +82,13 @@ async function render({ model, el }) {
   let result = null;
   let wish = "draw"; // what is still to be done: "draw" anew, "update" the view, or nothing
   let working = null;
+  let shown = {}; // rows that the view holds, as text
 
   const draw = async () => {
     const made = await embed(holder, currentSpec(model), embedOptions(model));
     if (result) result.finalize();
     result = made;
+    shown = {};
     if (closing.signal.aborted) return result.finalize();
     const menu = el.querySelector("summary");
     if (menu) menu.setAttribute("aria-label", "Save this chart as a picture");
@@ -97,7 +99,10 @@ async function render({ model, el }) {
     const data = model.get("data");
     for (const name in signals) view.signal(name, signals[name]);
     for (const name in data) {
-      view.change(name, view.changeset().remove(() => true).insert(structuredClone(data[name])));
+      const rows = JSON.stringify(data[name]);
+      if (shown[name] === rows) continue; // Vega would build marks anew that look the same
+      shown[name] = rows;
+      view.change(name, view.changeset().remove(() => true).insert(JSON.parse(rows)));
     }
     view.description(model.get("alt_text"));
     await view.resize().runAsync();

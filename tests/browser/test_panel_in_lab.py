@@ -123,10 +123,10 @@ def test_work_shows_its_progress_and_names_are_spoken(panel, panel_page):
 
 
 def test_dark_theme_keeps_the_chart_readable(panel, panel_page):
-    panel_page.turn_dark()
-    panel_page.take_picture("panel_dark", panel.root)
-    title = panel.chart.locator(".role-title-text text").first
-    assert title.evaluate("element => getComputedStyle(element).fill") == "rgb(34, 34, 34)"
+    with panel_page.dark():
+        panel_page.take_picture("panel_dark", panel.root)
+        title = panel.chart.locator(".role-title-text text").first
+        assert title.evaluate("element => getComputedStyle(element).fill") == "rgb(34, 34, 34)"
 
 
 def test_charts_share_one_vega_and_outlive_the_one_that_asked(lab_page, lab_root):

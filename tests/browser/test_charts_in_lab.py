@@ -65,11 +65,11 @@ def test_lab_draws_twenty_kinds_of_vegalite_6(gallery):
 
 
 def test_dark_theme_leaves_ink_dark(gallery):
-    gallery.turn_dark()
-    chart = gallery.show_cell(1).locator(".vega-embed")
-    chart.locator("svg.marks").wait_for(state="visible")
-    gallery.take_picture("chart_dark", chart)
-    inks = chart.locator("svg text").evaluate_all("all => all.map(one => getComputedStyle(one).fill)")
+    with gallery.dark():
+        chart = gallery.show_cell(1).locator(".vega-embed")
+        chart.locator("svg.marks").wait_for(state="visible")
+        gallery.take_picture("chart_dark", chart)
+        inks = chart.locator("svg text").evaluate_all("all => all.map(one => getComputedStyle(one).fill)")
     assert inks
     assert not {"rgb(255, 255, 255)", "rgb(204, 204, 204)", "rgb(238, 238, 238)"} & set(inks)
     gallery.assert_clean()

@@ -1,0 +1,144 @@
+"""How long a reader waits: from a key pressed on a slider to the new picture, in a real browser, kernel work included.
+
+    python benchmarks/slider.py [--synthetic] [--presses 25]
+
+It opens the `MeetYourTwin` panel in JupyterLab in a headless Chromium and presses arrow keys on each of its sliders.
+The twin is a real one, trained on the shipped cohort, unless `--synthetic` asks for sines. The last line is JSON.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+SLIDERS = ("Now", "Look ahead (h)", "Walk (min)", "Starts in (h)")
+SOURCES = {
+    "synthetic": "from source import SyntheticSource\nresult = SyntheticSource()",
+    "twin": 'result = tl.run(tl.Experiment().with_({"cohort": "shipped"}))',
+}
+# Resolves with the milliseconds from the next key to the first frame on which the chart differs.
+WATCH = """panel => new Promise((resolve) => {
+    const svg = () => { const found = panel.querySelector(".twinlab-chart svg"); return found ? found.innerHTML : ""; };
+    const before = svg();
+    let start = null;
+    let blank = 0;
+    document.addEventListener("keydown", () => { start = performance.now(); }, { capture: true, once: true });
+    const look = () => {
+        if (start !== null) {
+            const now = svg();
+            if (!now) blank += 1;
+            const waited = performance.now() - start;
+            if (now && now !== before) return resolve({ ms: waited, blank });
+            if (waited > 5000) return resolve({ ms: null, blank });
+        }
+        requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+})"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--synthetic", action="store_true", help="sines instead of a trained twin")
+    parser.add_argument("--presses", type=int, default=25, help="keys pressed on each slider")
+    arguments = parser.parse_args()
+    sys.path[:0] = [str(ROOT / "tests" / "browser")]
+    try:
+        driver = importlib.import_module("driver")
+    except ImportError as error:
+        return report(None, {"reason": f"playwright is needed to drive a browser: {error}"})
+    chromium = driver.find_chromium()
+    if chromium is None:
+        return report(None, {"reason": "no Chromium on this machine; name one in TWINLAB_CHROMIUM"})
+    source = "synthetic" if arguments.synthetic else "twin"
+    times, blank = measure(driver, chromium, source, arguments.presses)
+    everything = [ms for own in times.values() for ms in own]
+    context = {
+        "source": source,
+        "n_presses": len(everything),
+        "median_ms": round(statistics.median(everything), 1),
+        "p95_ms_by_slider": {name: round(find_p95(own), 1) for name, own in times.items()},
+        "slowest_ms": round(max(everything), 1),
+        "blank_frames": blank,
+        "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "n_cores": os.cpu_count(),
+    }
+    return report(find_p95(everything), context)
+
+
+def measure(driver: Any, chromium: str, source: str, n_presses: int) -> tuple[dict[str, list[float]], int]:
+    """Milliseconds of every key press, by slider, and how many frames were blank meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, home = Path(folder, "lab"), Path(folder, "home")
+        root.mkdir()
+        home.mkdir()
+        write_notebook(root / "slider.ipynb", source)
+        with driver.serve_lab(root, home) as base, driver.open_browser(chromium) as browser:
+            lab_page = driver.LabPage(browser.new_page(viewport={"width": 1280, "height": 1100}), base, root)
+            lab_page.open("slider.ipynb")
+            lab_page.run_all()
+            lab_page.show_cell(2)
+            panel = driver.LivePanel(lab_page.page, lab_page.page.locator(".twinlab-panel").first).wait()
+            times: dict[str, list[float]] = {}
+            blank = 0
+            for name in SLIDERS:
+                times[name], n_blank = press_slider(lab_page.page, panel, name, n_presses)
+                blank += n_blank
+                print(f"{name:16} median {statistics.median(times[name]):6.1f} ms, p95 {find_p95(times[name]):6.1f} ms")
+            lab_page.assert_clean()
+    return times, blank
+
+
+def press_slider(page: Any, panel: Any, name: str, n_presses: int) -> tuple[list[float], int]:
+    """Press arrow keys back and forth, and time each until the chart differs."""
+    handle = panel.slider(name)
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(600)
+    times, blank = [], 0
+    for press in range(n_presses):
+        page.evaluate(f"panel => {{ window.__waited = ({WATCH})(panel); }}", panel.root.element_handle())
+        page.wait_for_timeout(50)
+        page.keyboard.press("ArrowRight" if press % 2 == 0 else "ArrowLeft")
+        seen = page.evaluate("() => window.__waited")
+        if seen["ms"] is None:
+            raise RuntimeError(f"the chart did not change within 5 s after a key on the slider {name!r}")
+        times.append(seen["ms"])
+        blank += seen["blank"]
+        page.wait_for_timeout(120)
+    return times, blank
+
+
+def write_notebook(path: Path, source: str) -> None:
+    """The smallest notebook that shows the panel."""
+    start = f"import sys\nsys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests' / 'widgets')!r}]\nimport twinlab as tl"
+    cells = [start, SOURCES[source], "tl.widgets.MeetYourTwin(result)"]
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    nbformat.write(notebook, path)
+
+
+def find_p95(times: list[float]) -> float:
+    """The time that 19 of 20 presses stay below."""
+    return statistics.quantiles(times, n=20, method="inclusive")[-1]
+
+
+def report(p95: float | None, context: dict[str, Any]) -> int:
+    """The last line."""
+    values = {"repaint_ms_p95": None if p95 is None else round(p95, 1)}
+    print(json.dumps({"benchmark": "slider", "values": values, "context": context}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
