@@ -164,6 +164,7 @@ def test_scripts_ask_no_network_and_are_read_only_when_needed():
 
 def test_live_chart_sends_what_changed_in_one_message(panel):
     chart = panel._chart
+    panel.set(minutes=40)
     before, revision = chart.data["band"], chart.revision
     chart.update(
         data={"now": pd.DataFrame({"time": [pd.Timestamp("2026-01-01")], "text": ["now"]})}, signals={"low": 1}
