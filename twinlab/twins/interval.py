@@ -3,11 +3,13 @@
 A forecast's interval is [mean - q_low * scale, mean + q_high * scale]. After every reading the two multipliers of that
 person, signal and horizon move: outwards when the reading fell outside on that side, inwards a little when it did not,
 so that each side is missed in half of the share allowed whatever the distribution, and whether or not the model is
-right. A reading that lies exactly on a limit is inside. Limits are cut to the signal's public bounds before they are
-scored, so that hours with zero steps count as what they are.
+right. A slow part remembers for good; a fast part pays back the misses of the last days and is then forgotten, which
+keeps every person's count near its due without making intervals jump. A reading that lies exactly on a limit is
+inside. Limits are cut to the signal's public bounds before they are scored, so that hours with zero steps count as
+what they are.
 
-Source: quantile tracking of Angelopoulos, Candes and Tibshirani, Conformal PID Control for Time Series Prediction
-(2023).
+Source: quantile tracking with proportional and integral terms, after Angelopoulos, Candes and Tibshirani, Conformal PID
+Control for Time Series Prediction (2023).
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: How far a multiplier moves for a reading outside, in scales.
-STEP = 0.1
+#: How far the slow part of a multiplier moves for a reading outside, in scales.
+SLOW_STEP = 0.05
+#: The same of the fast part, and how much of it is left after each reading.
+FAST_STEP, FAST_MEMORY = 0.3, 0.98
+_SMALLEST = 0.05
 #: Where multipliers start: the normal 5 % quantiles.
 START = 1.645
 
@@ -34,16 +39,17 @@ class IntervalTracker:
         self, n_people: int, n_horizons: int, n_targets: int, coverage: float, lower: Tensor, upper: Tensor
     ) -> None:
         """Start with nothing read."""
-        shape = (n_people, n_horizons, n_targets)
-        self._low, self._high = torch.full(shape, START), torch.full(shape, START)
+        shape = (2, n_people, n_horizons, n_targets)
+        # Index 0 is the lower side, 1 the upper.
+        self._slow, self._fast = torch.full(shape, START), torch.zeros(shape)
         self._miss = (1 - coverage) / 2
         self._bounds = (lower, upper)
 
     def interval(self, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Lower and upper limit of forecasts (person, horizon, target)."""
         lowest, highest = self._bounds
-        low = torch.clamp(mean - self._low * scale, min=lowest, max=highest)
-        return low, torch.clamp(mean + self._high * scale, min=lowest, max=highest)
+        below, above = (self._slow + self._fast).clamp(min=_SMALLEST) * scale
+        return torch.clamp(mean - below, min=lowest, max=highest), torch.clamp(mean + above, min=lowest, max=highest)
 
     def update(self, actual: Tensor, low: Tensor, high: Tensor, scored: Tensor) -> None:
         """Learn from readings that have arrived.
@@ -53,9 +59,10 @@ class IntervalTracker:
           low, high: limits that were issued for them.
           scored: bool, where a reading and a forecast for it exist.
         """
-        weight = scored.to(self._low.dtype) * STEP
-        self._low += weight * ((actual < low).to(weight.dtype) - self._miss)
-        self._high += weight * ((actual > high).to(weight.dtype) - self._miss)
+        weight = scored.to(self._slow.dtype)
+        surprise = weight * (torch.stack([actual < low, actual > high]).to(weight.dtype) - self._miss)
+        self._slow.add_(surprise, alpha=SLOW_STEP)
+        self._fast.mul_(1 - weight * (1 - FAST_MEMORY)).add_(surprise, alpha=FAST_STEP)
 
 
 class ScaleTracker:

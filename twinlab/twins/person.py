@@ -9,15 +9,14 @@ import torch
 from twinlab.errors import SpecificationError
 from twinlab.roles import CohortView, Progress, report_nothing
 from twinlab.signals import get_signal
-from twinlab.twins.action import ENERGY_UNCERTAINTY, Action, Energetics, added_movement
+from twinlab.twins.action import Action, Energetics
 from twinlab.twins.baseline import MODELS
+from twinlab.twins.effect import NORMAL_90, HeadState, compute_effects
 from twinlab.twins.feature import FeatureTable, require_signals
 from twinlab.twins.population import Population
-from twinlab.twins.response import action_features, effort_signals
-from twinlab.twins.tracking import Course, ForecastTracker, ResponseTracker, assemble_course, scaled_to_physical
+from twinlab.twins.tracker import ForecastTracker, ResponseTracker, scaled_to_physical
+from twinlab.twins.tracking import Course, assemble_course
 
-#: Two-sided normal quantile of 90 %.
-_NORMAL_90 = 1.645
 _HOURS_PER_DAY = 24
 
 
@@ -41,7 +40,7 @@ def open_twin(
     table = FeatureTable(cohort, population.targets, population.twin.max_horizon_hours)
     forecasts = ForecastTracker(population, table, horizons)
     responses = ResponseTracker(population, cohort)
-    kept: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    kept: list[HeadState] = []
     for hour in range(cohort.n_hours):
         forecasts.advance(hour)
         responses.advance(hour)
@@ -69,7 +68,7 @@ class PersonTwin:
         cohort: CohortView,
         course: Course,
         forecasts: ForecastTracker,
-        effort_states: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+        effort_states: list[HeadState],
     ) -> None:
         """Start with nothing read."""
         self.person_id = cohort.person_ids[0]
@@ -83,7 +82,7 @@ class PersonTwin:
         self._actual = np.full((len(self._all_times), len(self.targets)), np.nan, dtype=np.float32)
         self._actual[: cohort.n_hours] = course.actual[0]
         self._energetics = Energetics.of(cohort)
-        self._effort = [torch.cat([state[part] for state in effort_states]).numpy() for part in range(3)]
+        self._effort = [torch.cat(parts).numpy() for parts in zip(*effort_states, strict=True)]
 
     def __repr__(self) -> str:
         return f"PersonTwin({len(self.times)} hours, forecasts {', '.join(self.targets)})"
@@ -141,20 +140,22 @@ class PersonTwin:
         """
         ahead = self._check(hour, horizons)
         without = {name: self._mean[ahead - 1, hour + ahead, column] for column, name in enumerate(self.targets)}
-        effects = {name: (values, spread) for name, values, spread in self._effects(hour, action, without)}
+        expected = {name: values[None] for name, values in without.items()}
+        head = HeadState(*(torch.from_numpy(part[hour : hour + 1]) for part in self._effort))
+        effects = compute_effects(self._population, self._energetics, head, hour, action, expected)
         names = tuple(name for name in self.targets if name in effects)
         parts: dict[str, list[np.ndarray]] = {
             key: [] for key in ("without", "with_action", "effect", "effect_lower", "effect_upper")
         }
         for name in names:
             signal = get_signal(name)
-            effect, spread = effects[name]
+            effect, spread = (values[0] for values in effects[name])
             acted = np.clip(without[name] + effect, signal.lower, signal.upper)
             parts["without"].append(without[name])
             parts["with_action"].append(acted)
             parts["effect"].append(acted - without[name])
-            parts["effect_lower"].append(effect - _NORMAL_90 * spread)
-            parts["effect_upper"].append(effect + _NORMAL_90 * spread)
+            parts["effect_lower"].append(effect - NORMAL_90 * spread)
+            parts["effect_upper"].append(effect + NORMAL_90 * spread)
         return self._long(hour, ahead, names, {key: np.stack(each, axis=-1) for key, each in parts.items()})
 
     def personalization(self, horizon: int = 1) -> pd.DataFrame:
@@ -194,36 +195,6 @@ class PersonTwin:
                 "actual": self._actual[rows].T.ravel(),
             }
         )
-
-    def _effects(
-        self, hour: int, action: Action, without: dict[str, np.ndarray]
-    ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """Effect and its standard deviation on each signal, over the hours ahead."""
-        n_ahead = len(next(iter(without.values())))
-        steps = without.get("steps", np.zeros(n_ahead))[None]
-        added = added_movement(action, steps)
-        resting = np.repeat(self._energetics.resting_kcal[:, hour, None], n_ahead, axis=1)
-        expected_kcal = without["calories_kcal"][None] if "calories_kcal" in without else resting
-        added["calories_kcal"] = self._energetics.added_kcal(action, hour, expected_kcal)
-        effects: list[tuple[str, np.ndarray, np.ndarray]] = [
-            (name, added[name][0], added[name][0] * ENERGY_UNCERTAINTY * (name == "calories_kcal"))
-            for name in ("steps", "calories_kcal")
-            if name in self.targets
-        ]
-        responsive = self._population.response_targets
-        if not responsive:
-            return effects
-        change = action_features(added, self._population.signals)[0]
-        weights, covariance, noise = (part[hour] for part in self._effort)
-        used = change[:, : weights.shape[-1]]
-        effect = used @ weights.T
-        variance = np.einsum("hi,tij,hj->ht", used, covariance, used) * noise
-        uncertain = ENERGY_UNCERTAINTY if "calories_kcal" in effort_signals(self._population.signals) else 0.0
-        spread = np.sqrt(np.maximum(variance, 0) + (uncertain * effect) ** 2)
-        for column, name in enumerate(responsive):
-            unit = get_signal(name).spread
-            effects.append((name, effect[:, column] * unit, spread[:, column] * unit))
-        return effects
 
     def _check(self, hour: int, horizons: int | None) -> np.ndarray:
         """The hours ahead that are asked for."""

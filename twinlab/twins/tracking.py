@@ -17,20 +17,18 @@ from torch import Tensor
 
 from twinlab.errors import SpecificationError
 from twinlab.roles import CohortView, Progress, report_nothing
-from twinlab.signals import get_signal
+from twinlab.twins.action import Action, Energetics
 from twinlab.twins.baseline import (
     MODELS,
     forecast_persistence,
     forecast_personal_hour_of_day,
     forecast_same_hour_yesterday,
 )
-from twinlab.twins.feature import FeatureTable, require_signals, unscale
-from twinlab.twins.head import PersonalHeads, group_targets
-from twinlab.twins.interval import IntervalTracker, ScaleTracker
+from twinlab.twins.effect import NORMAL_90, compute_effects
+from twinlab.twins.feature import FeatureTable, require_signals
 from twinlab.twins.population import Population, first_test_hours
-from twinlab.twins.response import N_CARRY_OVER, effort_signals, tabulate_response
+from twinlab.twins.tracker import ForecastTracker, ResponseTracker, scaled_to_physical
 
-_START_SCALE = 0.7
 #: Floats that the features of one chunk of people may take.
 _CHUNK_FLOATS = 24_000_000
 
@@ -141,101 +139,6 @@ def people_at_once(population: Population, n_hours: int, n_horizons: int) -> int
     return max(1, min(256, _CHUNK_FLOATS // n_floats))
 
 
-class ForecastTracker:
-    """The forecasting half of some people's twins, moved on an hour at a time.
-
-    Args:
-      population: released.
-      table: features of these people.
-      horizons: which forecasts to issue.
-    """
-
-    def __init__(self, population: Population, table: FeatureTable, horizons: tuple[int, ...]) -> None:
-        """Start with nothing read."""
-        self._values = torch.from_numpy(table.values)
-        self._measured = ~torch.isnan(self._values)
-        self._clock = torch.tensor(table.clock.hour.tolist())
-        self.horizons = horizons
-        self._horizons = torch.tensor(horizons)
-        self._anchors = population.anchors
-        anchors = set(self._anchors)
-        features = {h: population.forecast_features(table, h) for h in sorted(anchors.union(horizons))}
-        self._ask = torch.stack([features[h] for h in horizons], dim=2)
-        self._learn = torch.stack([_delay(features[h], h) for h in self._anchors], dim=2)
-        self._bands = torch.tensor([population.band_of(h) for h in horizons])
-        n_people, n_targets = table.n_people, len(table.targets)
-        self.heads = PersonalHeads(population.forecast_prior(group_targets(self._measured)), n_people)
-        self._scales = ScaleTracker(n_people, len(self._anchors), n_targets, _START_SCALE)
-        signals = [get_signal(name) for name in table.targets]
-        lower = torch.tensor([(signal.lower - signal.center) / signal.spread for signal in signals])
-        upper = torch.tensor([(signal.upper - signal.center) / signal.spread for signal in signals])
-        self._bounds = (lower, upper)
-        self._intervals = IntervalTracker(n_people, len(horizons), n_targets, population.twin.coverage, lower, upper)
-        shape = (len(horizons), n_people, table.n_hours + max(horizons), n_targets)
-        #: By target hour, scaled.
-        self.mean, self.lower, self.upper = (torch.full(shape, torch.nan) for _ in range(3))
-
-    def advance(self, hour: int) -> None:
-        """Take in the readings of an hour, then issue forecasts."""
-        now, measured = self._values[:, hour, None], self._measured[:, hour, None]
-        filled = torch.nan_to_num(now)
-        begun = torch.tensor([hour >= anchor for anchor in self._anchors])
-        observed = measured & begun[None, :, None]
-        error, _ = self.heads.update(self._learn[:, hour], filled, observed)
-        self._scales.update(int(self._clock[hour]), error, observed)
-        low, high = self.lower[:, :, hour].transpose(0, 1), self.upper[:, :, hour].transpose(0, 1)
-        self._intervals.update(filled, low, high, measured & ~torch.isnan(low))
-        mean = self.heads.predict(self._ask[:, hour], self._bands).clamp(*self._bounds)
-        scale = self._scales.scale(self._clock[hour + self._horizons], self._bands)
-        low, high = self._intervals.interval(mean, scale)
-        for index, horizon in enumerate(self._horizons.tolist()):
-            self.mean[index, :, hour + horizon] = mean[:, index]
-            self.lower[index, :, hour + horizon] = low[:, index]
-            self.upper[index, :, hour + horizon] = high[:, index]
-
-
-class ResponseTracker:
-    """The what-if half of some people's twins, moved on an hour at a time.
-
-    Args:
-      population: released.
-      cohort: whose; private.
-
-    Attributes:
-      heads: the personal heads as of the last hour.
-      expected: (person, hour, target), scaled, before each reading.
-      noise: (person, target), variance of what effort does not explain, scaled.
-    """
-
-    def __init__(self, population: Population, cohort: CohortView) -> None:
-        """Start with nothing read."""
-        features, answers = tabulate_response(cohort, population.response_targets)
-        self.features, self._answers = torch.from_numpy(features), torch.from_numpy(answers)
-        self._measured = ~torch.isnan(self._answers)
-        self.heads = PersonalHeads(population.response_prior(group_targets(self._measured)), cohort.n_people)
-        self.expected = torch.full_like(self._answers, torch.nan)
-        self.noise = torch.full((cohort.n_people, answers.shape[-1]), 0.3)
-        self._n_effort = N_CARRY_OVER * len(effort_signals(population.signals))
-        self._any = answers.shape[-1] > 0
-
-    def advance(self, hour: int) -> None:
-        """Take in the readings of an hour."""
-        if not self._any:
-            return
-        answer, measured = self._answers[:, hour], self._measured[:, hour]
-        filled = torch.nan_to_num(answer)
-        error, variance = self.heads.update(self.features[:, hour, None], filled[:, None], measured[:, None])
-        self.expected[:, hour] = filled - error[:, 0]
-        surprise = error[:, 0] ** 2 / variance[:, 0]
-        self.noise += 0.01 * measured * (surprise - self.noise)
-
-    def effort_state(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What is known of the answer to effort: weights (person, target, effort), covariance, noise variance."""
-        effort, prior = slice(0, self._n_effort), self.heads.prior
-        covariance = self.heads.covariance[:, 0, :, effort, effort][:, prior.group_of_target]
-        return self.heads.weights[:, 0, :, effort].clone(), covariance.clone(), self.noise.clone()
-
-
 def _follow_chunk(population: Population, cohort: CohortView, horizons: tuple[int, ...], progress: Progress) -> Course:
     """Follow a few people at once."""
     table = FeatureTable(cohort, population.targets, population.twin.max_horizon_hours)
@@ -297,21 +200,6 @@ def forecast_pooled(population: Population, table: FeatureTable, horizon: int) -
     return by_target
 
 
-def _delay(features: Tensor, horizon: int) -> Tensor:
-    """Features by target hour; zero where the origin lies before the first hour."""
-    delayed = torch.zeros_like(features)
-    delayed[:, horizon:] = features[:, : features.shape[1] - horizon]
-    return delayed
-
-
-def scaled_to_physical(values: Tensor, targets: tuple[str, ...]) -> np.ndarray:
-    """Scaled (..., target) to physical units within public bounds."""
-    array = values.numpy()
-    if not targets:
-        return array
-    return np.stack([unscale(array[..., column], name) for column, name in enumerate(targets)], axis=-1)
-
-
 def _join(pieces: list[Course]) -> Course:
     """Courses of some people each, as one."""
     first = pieces[0]
@@ -333,3 +221,71 @@ def _join(pieces: list[Course]) -> Course:
         response_targets=first.response_targets,
         responses=stack([piece.responses for piece in pieces]),
     )
+
+
+def estimate_effects(
+    population: Population,
+    cohort: CohortView,
+    hour: int,
+    action: Action,
+    n_hours: int = 3,
+    progress: Progress = report_nothing,
+) -> pd.DataFrame:
+    """What an action would change for everybody, as their twins know it after an hour.
+
+    Args:
+      population: released.
+      cohort: whose twins; private.
+      hour: after which hour of the grid it is asked.
+      action: public.
+      n_hours: how many hours ahead.
+      progress: called once per simulated day and chunk of people.
+
+    Returns:
+      A row per person, hour ahead and signal: person_id, horizon_hours, signal, effect, effect_lower, effect_upper (90
+        % of
+      the belief about the effect), in the signals' units; people in the cohort's order.
+
+    Raises:
+      SpecificationError: if the hour or the hours ahead are out of reach.
+      DataContractError: if the cohort lacks a signal.
+    """
+    if not 0 <= hour < cohort.n_hours:
+        raise SpecificationError(f"hour: expected 0 to {cohort.n_hours - 1}, got {hour}")
+    horizons = check_horizons(population, range(1, n_hours + 1))
+    require_signals(cohort, population.signals)
+    past = cohort.select(hours=slice(0, hour + 1), signals=population.signals)
+    size = people_at_once(population, hour + 1, n_hours)
+    frames = []
+    for first in range(0, cohort.n_people, size):
+        ids = cohort.person_ids[first : first + size]
+        frames.append(_estimate_chunk(population, past.select(people=ids), hour, action, horizons))
+        progress("what if", min(first + size, cohort.n_people), cohort.n_people)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _estimate_chunk(
+    population: Population, cohort: CohortView, hour: int, action: Action, horizons: tuple[int, ...]
+) -> pd.DataFrame:
+    """The effects for a few people, at the last hour of the cohort given."""
+    table = FeatureTable(cohort, population.targets, population.twin.max_horizon_hours)
+    forecasts, responses = ForecastTracker(population, table, horizons), ResponseTracker(population, cohort)
+    for now in range(hour + 1):
+        forecasts.advance(now)
+        responses.advance(now)
+    ahead = np.arange(len(horizons))
+    means = scaled_to_physical(forecasts.mean[ahead, :, hour + 1 + ahead], population.targets)
+    expected = {name: means[..., column].T for column, name in enumerate(population.targets)}
+    effects = compute_effects(population, Energetics.of(cohort), responses.effort_state(), hour, action, expected)
+    frames = []
+    for name, (effect, spread) in effects.items():
+        columns = {
+            "person_id": np.repeat(cohort.person_ids, len(horizons)),
+            "horizon_hours": np.tile(horizons, cohort.n_people),
+            "signal": name,
+            "effect": effect.ravel(),
+            "effect_lower": (effect - NORMAL_90 * spread).ravel(),
+            "effect_upper": (effect + NORMAL_90 * spread).ravel(),
+        }
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
