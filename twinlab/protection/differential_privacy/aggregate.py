@@ -87,14 +87,7 @@ def count_people_needed(
     }
     if mechanism not in needed:
         raise SpecificationError(f"mechanism: expected one of {', '.join(needed)}, got {mechanism!r}")
-    reach = math.sqrt(needed[mechanism] / max_people) * wanted_error
     unit = scale.signal.unit
-    verdict = (
-        f"hopeless with at most {max_people} people, who get within {reach:.3g} {unit}; raise epsilon, narrow the "
-        "bounds or let somebody trusted add the noise"
-        if needed[mechanism] > max_people
-        else f"at most {max_people} could take part, so it can be done"
-    )
     return Finding(
         name="people_needed",
         value=needed[mechanism],
@@ -103,7 +96,8 @@ def count_people_needed(
         baseline_name="laplace",
         sentence=(
             f"A mean within {wanted_error:g} {unit} ({100 * confidence:g} %) at epsilon {epsilon:g} a reading takes "
-            f"{needed[mechanism]} people by {mechanism}: {verdict}."
+            f"{needed[mechanism]} people by {mechanism}: "
+            f"{_judge_need(needed[mechanism], max_people, wanted_error, unit)}."
         ),
         table=tuple(
             {
@@ -116,6 +110,17 @@ def count_people_needed(
             }
             for name, count in needed.items()
         ),
+    )
+
+
+def _judge_need(needed: int, max_people: int, wanted_error: float, unit: str) -> str:
+    """Whether so many people can be had, and what could be had instead."""
+    if needed <= max_people:
+        return f"at most {max_people} could take part, so it can be done"
+    reach = math.sqrt(needed / max_people) * wanted_error
+    return (
+        f"hopeless with at most {max_people} people, who get within {reach:.3g} {unit}; raise epsilon, narrow the "
+        "bounds or let somebody trusted add the noise"
     )
 
 
@@ -166,8 +171,13 @@ def measure_mean_error(
         for count in n_people
     ]
     table = pd.DataFrame(rows)
+    return table, _describe_ratios(table, rows)
+
+
+def _describe_ratios(table: pd.DataFrame, rows: list[dict[str, object]]) -> Finding:
+    """How well the prediction held."""
     ratios = table["measured_rmse"] / table["predicted_rmse"]
-    finding = Finding(
+    return Finding(
         name="mean_error_ratio",
         value=float(ratios.mean()),
         interval=(float(ratios.min()), float(ratios.max())),
@@ -179,7 +189,6 @@ def measure_mean_error(
         ),
         table=tuple(rows),
     )
-    return table, finding
 
 
 def _measure_one(

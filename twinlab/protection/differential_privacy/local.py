@@ -1,6 +1,7 @@
 """Noise on readings, on the device: what leaves is noisy already, so nobody need be trusted with the truth."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -162,6 +163,25 @@ def protect_readings(
     return ProtectedReadings(
         noisy, scale, mechanism, epsilon, missing, describe_reading_guarantee(epsilon, source), values.shape[1]
     )
+
+
+def make_reading_sampler(
+    signal: str, *, epsilon: float, mechanism: MechanismName = "hybrid", bounds: tuple[float, float] | None = None
+) -> Callable[[float, int], np.ndarray]:
+    """What an audit of a mechanism is handed: draw(reading, n) gives n noisy copies of one made-up reading.
+
+    Args:
+      signal, epsilon, mechanism, bounds: public; as in `protect_readings`.
+
+    >>> make_reading_sampler("heart_rate_bpm", epsilon=1.0)(70.0, 3).shape
+    (3,)
+    """
+
+    def draw(reading: float, n_draws: int) -> np.ndarray:
+        copies = np.full((1, n_draws), float(reading))
+        return protect_readings(copies, signal, epsilon=epsilon, mechanism=mechanism, bounds=bounds).values[0]
+
+    return draw
 
 
 def draw_noisy_values(

@@ -165,26 +165,18 @@ def release_local_stream(
     units = check_budget(epsilon, window_hours)
     values = check_readings(values)
     source = noise if noise is not None else open_noise()
-    n_people, n_hours = values.shape
-    if division == "population":
-        turn = np.empty(n_people, dtype=np.int64)
-        turn[source.draw_order(n_people)] = np.arange(n_people) % window_hours
-        reports, share = turn[:, None] == np.arange(n_hours) % window_hours, units
-    elif division == "budget":
-        reports, share = np.ones(values.shape, dtype=bool), units // window_hours
-    else:
-        raise SpecificationError(f"division: expected one of {', '.join(get_args(Division))}, got {division!r}")
+    reports, share = _plan_reports(values.shape, division, units, window_hours, source)
     each = _epsilon_of(share)
     noisy = np.full(values.shape, np.nan)
     noisy[reports] = draw_noisy_values(values[reports], scale, mechanism, each, source)
     if missing == "public":
         noisy[np.isnan(values)] = np.nan
     n_reports = (~np.isnan(noisy)).sum(axis=0)
-    spread = scale.signal.spread**2 * (1 - n_reports / n_people)
+    spread = scale.signal.spread**2 * (1 - n_reports / len(values))
     with np.errstate(divide="ignore"):
         variance = (predict_noise(signal, each, mechanism, bounds) ** 2 + spread) / n_reports
     total = np.where(np.isnan(noisy), 0, noisy).sum(axis=0)
-    estimates = np.divide(total, n_reports, out=np.full(n_hours, np.nan), where=n_reports > 0)
+    estimates = np.divide(total, n_reports, out=np.full(len(total), np.nan), where=n_reports > 0)
     return StreamRelease(
         estimates,
         variance,
@@ -195,6 +187,20 @@ def release_local_stream(
         window_hours,
         describe_reading_guarantee(epsilon, source),
     )
+
+
+def _plan_reports(
+    shape: tuple[int, int], division: str, units: int, window_hours: int, noise: NoiseSource
+) -> tuple[np.ndarray, int]:
+    """Who reports when (person, hour), decided without a look at readings, and the units of one report."""
+    n_people, n_hours = shape
+    if division == "population":
+        turn = np.empty(n_people, dtype=np.int64)
+        turn[noise.draw_order(n_people)] = np.arange(n_people) % window_hours
+        return turn[:, None] == np.arange(n_hours) % window_hours, units
+    if division == "budget":
+        return np.ones(shape, dtype=bool), units // window_hours
+    raise SpecificationError(f"division: expected one of {', '.join(get_args(Division))}, got {division!r}")
 
 
 def check_budget(epsilon: float, window_hours: int) -> int:

@@ -9,7 +9,7 @@ import pandas as pd
 from twinlab.errors import SpecificationError
 from twinlab.finding import Finding
 from twinlab.protection.differential_privacy.guarantee import NobodyPays
-from twinlab.protection.differential_privacy.local import check_readings, choose_scale
+from twinlab.protection.differential_privacy.local import ReadingScale, check_readings, choose_scale
 from twinlab.protection.differential_privacy.person_stream import release_day_shape
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
 from twinlab.protection.differential_privacy.stream import Division, StreamRelease, release_local_stream
@@ -60,17 +60,8 @@ def compare_streams(
     source = noise if noise is not None else open_noise()
     rows = []
     for size in sizes:
-        chosen = values[:size]
-        truth = scale.to_values(scale.to_positions(chosen).mean(axis=0))
         for epsilon in epsilons:
-            errors: dict[tuple[str, str], list[float]] = {(CONSTANT, "nobody"): [_find_error(truth.mean(), truth)]}
-            for _ in range(n_repeats):
-                for release in _draw_streams(chosen, signal, epsilon, window_hours, bounds, source):
-                    errors.setdefault((release.scheme, "window"), []).append(_find_error(release.estimates, truth))
-                shape = release_day_shape(
-                    chosen, signal, epsilon=epsilon, delta=delta, ledger=NobodyPays(), bounds=bounds
-                )
-                errors.setdefault(("shape of the day", "person"), []).append(_find_error(shape.estimates, truth))
+            errors = _measure_errors(values[:size], scale, epsilon, window_hours, delta, n_repeats, source)
             rows += [
                 {
                     "scheme": scheme,
@@ -85,6 +76,27 @@ def compare_streams(
             ]
     table = pd.DataFrame(rows)
     return table, _describe(table)
+
+
+def _measure_errors(
+    values: np.ndarray,
+    scale: ReadingScale,
+    epsilon: float,
+    window_hours: int,
+    delta: float,
+    n_repeats: int,
+    noise: NoiseSource,
+) -> dict[tuple[str, str], list[float]]:
+    """Errors of each scheme, by its name and by what it hides."""
+    signal, bounds = scale.signal.name, (scale.lower, scale.upper)
+    truth = scale.to_values(scale.to_positions(values).mean(axis=0))
+    errors: dict[tuple[str, str], list[float]] = {(CONSTANT, "nobody"): [_find_error(truth.mean(), truth)]}
+    for _ in range(n_repeats):
+        for release in _draw_streams(values, signal, epsilon, window_hours, bounds, noise):
+            errors.setdefault((release.scheme, "window"), []).append(_find_error(release.estimates, truth))
+        shape = release_day_shape(values, signal, epsilon=epsilon, delta=delta, ledger=NobodyPays(), bounds=bounds)
+        errors.setdefault(("shape of the day", "person"), []).append(_find_error(shape.estimates, truth))
+    return errors
 
 
 def _draw_streams(
