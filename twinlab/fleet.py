@@ -167,7 +167,7 @@ class Fleet:
     ) -> tuple[list[Tensor], list[Tensor]]:
         """What enters each layer and how the weighted sum of losses changes with what leaves it, row by row.
 
-        A model's gradient of layer i is `activations[i].mT @ errors[i]` for the weights and the sum of errors for the biases.
+        A model's gradient of layer i is `activations[i].mT @ errors[i]`, of its biases the sum of errors.
 
         Args:
           state: parameters.

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twinlab.budget import Event, GaussianEvent, NonPrivateEvent, RepeatedEvent, SampledGaussianEvent
 from twinlab.errors import SpecificationError
 from twinlab.fleet import Fleet, State
 from twinlab.protection.differential_privacy.clipping import clip_to, normalise_to, sum_bounded_gradients
@@ -92,51 +93,43 @@ class PrivateTraining:
 
 
 @dataclass(frozen=True)
-class NoisePhase:
-    """Steps alike: what accounting needs to know about them, under adding or removing one person.
-
-    Attributes:
-      noise_multiplier: standard deviation of the noise over the sensitivity.
-      sampling_probability: with which a person took part in each step, by independent draws; 1 is always.
-      n_steps: how many.
-    """
-
-    noise_multiplier: float
-    sampling_probability: float
-    n_steps: int
-
-
-@dataclass(frozen=True)
 class PrivatelyTrained:
     """What private training releases.
 
     Attributes:
       state: parameters of all models, averaged over the last steps.
-      phases: for each model, what it cost.
+      events: for each model, what it cost under adding or removing one person; what ledgers and accounting take.
       is_rehearsal: whether the noise can be reproduced from a public seed, so that nothing is promised.
     """
 
     state: State = field(repr=False)
-    phases: tuple[tuple[NoisePhase, ...], ...]
+    events: tuple[tuple[Event, ...], ...]
     is_rehearsal: bool
 
 
-def describe_phases(settings: PrivateTraining, n_models: int) -> tuple[tuple[NoisePhase, ...], ...]:
-    """What training will cost, known before it begins: the phases of each model.
+def list_events(settings: PrivateTraining, n_models: int) -> tuple[tuple[Event, ...], ...]:
+    """What training will cost each model: known, and to be charged to a ledger, before any noise is drawn.
 
-    Ledgers are charged with these before any noise is drawn.
+    A noise schedule gives one event per level, which accounting composes exactly.
+
+    >>> list_events(PrivateTraining(expected_people=100, n_steps=50, noise_multiplier=12.0), 1)[0]
+    (RepeatedEvent(event=GaussianEvent(noise_multiplier=12.0), n_times=50),)
     """
-    found = []
+    found: list[tuple[Event, ...]] = []
+    q = settings.sampling_probability
     for n_steps, multiplier in zip(
         _per_model(settings.n_steps, n_models), _per_model(settings.noise_multiplier, n_models), strict=True
     ):
-        shape = multiplier * shape_noise(int(n_steps), settings.noise_schedule)
-        levels, counts = np.unique(shape, return_counts=True)
-        phases = [
-            NoisePhase(float(level), settings.sampling_probability, int(count))
-            for level, count in zip(levels, counts, strict=True)
-        ]
-        found.append(tuple(phases))
+        if multiplier == 0:
+            found.append((NonPrivateEvent(),))
+            continue
+        levels, counts = np.unique(multiplier * shape_noise(int(n_steps), settings.noise_schedule), return_counts=True)
+        found.append(
+            tuple(
+                RepeatedEvent(GaussianEvent(level) if q == 1 else SampledGaussianEvent(level, q), count)
+                for level, count in zip(levels.tolist(), counts.tolist(), strict=True)
+            )
+        )
     return tuple(found)
 
 
@@ -159,7 +152,7 @@ def train_privately(
       progress: called once a step with the steps of the longest model.
 
     Returns:
-      The state, and the phases that accounting turns into epsilon.
+      The state, and the events that accounting turns into epsilon.
     """
     n_models = fleet.n_models
     n_steps = torch.tensor([int(each) for each in _per_model(settings.n_steps, n_models)])
@@ -173,7 +166,7 @@ def train_privately(
         progress("training privately", step + 1, longest)
     back = torch.argsort(order)
     state = {name: value[back] for name, value in run.average().items()}
-    return PrivatelyTrained(state, describe_phases(settings, n_models), noise.is_rehearsal)
+    return PrivatelyTrained(state, list_events(settings, n_models), noise.is_rehearsal)
 
 
 class _Batches:

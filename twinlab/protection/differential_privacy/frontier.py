@@ -1,0 +1,347 @@
+"""The whole curve of privacy against utility: every epsilon and seed trained for real, coarse points first.
+
+The models of one epsilon train as one fleet; epsilons are shared out among threads. The end points come first, then the
+middles of what is left, so that the shape of the curve stands long before its last point.
+
+A curve explored on people is itself a release: every point is a training of its own on the same people, and all of them
+together cost what `Frontier.events` says. On simulated people it is free.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twinlab.budget import Event
+from twinlab.errors import SpecificationError
+from twinlab.finding import Finding
+from twinlab.fleet import Fleet, State
+from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier
+from twinlab.protection.differential_privacy.person_rows import PersonRows
+from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
+from twinlab.protection.differential_privacy.schedule import choose_n_steps
+from twinlab.protection.differential_privacy.training import PrivateTraining, list_events, train_privately
+from twinlab.roles import Progress, report_nothing
+
+EPSILONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+SEEDS = (0, 1, 2, 3, 4)
+N_WORKERS = 2
+
+#: From a fleet and its state to scores, lower is better: each name with one number per model.
+Evaluate = Callable[[Fleet, Mapping[str, Tensor]], Mapping[str, Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What will be trained, and what it will cost: public, known before any person's row is read.
+
+    Attributes:
+      delta: of every point; public.
+      settings: one per epsilon, in increasing order of epsilon.
+      epsilons: one per setting.
+      seeds: of initial weights; each epsilon is trained once from each.
+    """
+
+    delta: float
+    settings: tuple[PrivateTraining, ...]
+    epsilons: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The cost of all points together, for whoever's rows train them."""
+        each = [list_events(settings, len(self.seeds)) for settings in self.settings]
+        return tuple(event for group in each for model in group for event in model)
+
+    @property
+    def n_points(self) -> int:
+        """Number of trainings."""
+        return len(self.epsilons) * len(self.seeds)
+
+    def describe_cost(self, *, is_simulated: bool) -> str:
+        """One sentence for whoever is about to explore."""
+        if is_simulated:
+            return f"These people do not exist: all {self.n_points} trainings are free."
+        return (
+            f"Exploring is a release: each of the {self.n_points} trainings is paid for by the people it is trained on."
+        )
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """One trained model.
+
+    Attributes:
+      epsilon: what this training alone costs at the frontier's delta; 0 for the start, which saw nobody.
+      seed: of the initial weights.
+      scores: by name, lower is better.
+      events: what it cost.
+      state: parameters of a fleet of one.
+      is_rehearsal: whether its noise can be reproduced, so that epsilon promises nothing.
+    """
+
+    epsilon: float
+    seed: int
+    scores: Mapping[str, float]
+    events: tuple[Event, ...]
+    state: State = field(repr=False)
+    is_rehearsal: bool = False
+
+
+def plan_frontier(
+    training: PrivateTraining,
+    delta: float,
+    epsilons: Sequence[float] = EPSILONS,
+    seeds: Sequence[int] = SEEDS,
+    n_steps: Callable[[float], int] = choose_n_steps,
+) -> Frontier:
+    """Calibrate the noise of every point.
+
+    Args:
+      training: what all points have in common; its steps and noise are replaced.
+      delta: of every point; public, below one over the number of people.
+      epsilons: of the points.
+      seeds: of initial weights.
+      n_steps: how many steps suit an epsilon.
+
+    Raises:
+      SpecificationError: if there is no point, or an epsilon cannot be reached.
+    """
+    if not epsilons or not seeds:
+        raise SpecificationError(f"frontier: expected an epsilon and a seed, got {len(epsilons)} and {len(seeds)}")
+    settings = []
+    for epsilon in sorted(epsilons):
+        steps = n_steps(epsilon)
+        noise = calibrate_noise_multiplier(epsilon, delta, training.sampling_probability, steps)
+        settings.append(replace(training, n_steps=steps, noise_multiplier=noise))
+    return Frontier(delta, tuple(settings), tuple(sorted(epsilons)), tuple(seeds))
+
+
+def train_frontier(
+    fleet: Fleet,
+    start: Mapping[str, Tensor],
+    rows: PersonRows,
+    frontier: Frontier,
+    evaluate: Evaluate,
+    progress: Progress = report_nothing,
+    rehearsal_seed: int | None = None,
+    n_workers: int = N_WORKERS,
+) -> Iterator[tuple[FrontierPoint, ...]]:
+    """Train the curve, and hand out all seeds of an epsilon as soon as they are done.
+
+    Args:
+      fleet: as many models as the frontier has seeds.
+      start: their initial parameters, such as `fleet.init(frontier.seeds)` or a state trained on simulated people.
+      rows: of people; private. The ledger is charged with `frontier.events` before this is called.
+      frontier: from `plan_frontier`; public.
+      evaluate: scores models, for instance on simulated people; what it reads of people is not protected by this.
+      progress: called with steps done, in the caller's thread; raising from it stops everything cleanly.
+      rehearsal_seed: makes the noise reproducible, which voids the guarantee; secret noise when None.
+      n_workers: threads, each with one core; public.
+
+    Yields:
+      First the start, which costs nothing; then, epsilon by epsilon, the ends of the curve before its middle.
+      Closing the iterator stops the training.
+    """
+    if fleet.n_models != len(frontier.seeds):
+        raise SpecificationError(
+            f"frontier: expected a fleet of {len(frontier.seeds)} models, one per seed, got {fleet.n_models}"
+        )
+    yield _make_points(fleet, start, evaluate, 0.0, frontier.seeds, [()] * fleet.n_models, is_rehearsal=False)
+    total = sum(int(np.max(settings.n_steps)) for settings in frontier.settings)
+    job = _Job(fleet, start, rows.clean(), frontier, evaluate, rehearsal_seed)
+    n_threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n_workers, "frontier", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        waiting = [pool.submit(job.train, group) for group in order_coarse_first(len(frontier.epsilons))]
+        done, n_left = 0, len(waiting)
+        while n_left:
+            news = job.news.get()
+            if isinstance(news, int):
+                done += news
+                progress("tracing the frontier", done, total)
+            elif isinstance(news, BaseException):
+                raise news
+            else:
+                n_left -= 1
+                yield news
+    finally:
+        job.is_cancelled.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(n_threads)
+
+
+class _Cancelled(Exception):
+    """Raised inside a worker when nobody wants its result any more."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What workers share."""
+
+    fleet: Fleet
+    start: Mapping[str, Tensor]
+    rows: PersonRows
+    frontier: Frontier
+    evaluate: Evaluate
+    rehearsal_seed: int | None
+    news: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
+    is_cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def train(self, group: int) -> None:
+        """Train all seeds of one epsilon and put points, progress or the error into the queue."""
+        try:
+            settings, seeds = self.frontier.settings[group], self.frontier.seeds
+            noise = self._open_noise(group)
+            trained = train_privately(self.fleet, self.start, self.rows, settings, noise, self._report)
+            points = _make_points(
+                self.fleet,
+                trained.state,
+                self.evaluate,
+                self.frontier.epsilons[group],
+                seeds,
+                trained.events,
+                is_rehearsal=trained.is_rehearsal,
+            )
+            self.news.put(points)
+        except _Cancelled:
+            pass
+        except BaseException as error:
+            self.news.put(error)
+
+    def _open_noise(self, group: int) -> NoiseSource:
+        """A source for this thread and these points alone."""
+        if self.rehearsal_seed is None:
+            return open_noise()
+        return open_noise(rehearsal=True, seed=self.rehearsal_seed * len(self.frontier.epsilons) + group)
+
+    def _report(self, what: str, done: int, total: int) -> None:
+        if self.is_cancelled.is_set():
+            raise _Cancelled
+        self.news.put(1)
+
+
+def _make_points(
+    fleet: Fleet,
+    state: Mapping[str, Tensor],
+    evaluate: Evaluate,
+    epsilon: float,
+    seeds: Sequence[int],
+    events: Sequence[tuple[Event, ...]],
+    *,
+    is_rehearsal: bool,
+) -> tuple[FrontierPoint, ...]:
+    """A point per model."""
+    scores = evaluate(fleet, state)
+    return tuple(
+        FrontierPoint(
+            epsilon=epsilon,
+            seed=seed,
+            scores={name: float(values[k]) for name, values in scores.items()},
+            events=tuple(events[k]),
+            state=fleet.model(state, k),
+            is_rehearsal=is_rehearsal,
+        )
+        for k, seed in enumerate(seeds)
+    )
+
+
+def order_coarse_first(n_points: int) -> list[int]:
+    """The ends, then again and again the middle of the widest gap.
+
+    >>> order_coarse_first(5)
+    [0, 4, 2, 1, 3]
+    """
+    order = [0, n_points - 1][:n_points]
+    while len(order) < n_points:
+        known = sorted(order)
+        width, low = max((high - low, -low) for low, high in itertools.pairwise(known))
+        order.append(-low + width // 2)
+    return order
+
+
+def score_people(rows: PersonRows, names: Sequence[str]) -> Evaluate:
+    """Mean absolute error of the shared network, averaged over people, in scaled units.
+
+    Args:
+      rows: of people who do not train; private unless simulated, and so are the scores.
+      names: one per output.
+    """
+    inputs, clean = rows.inputs.flatten(0, 1), rows.clean()
+
+    def evaluate(fleet: Fleet, state: Mapping[str, Tensor]) -> dict[str, list[float]]:
+        wrong = (fleet.forward(state, inputs) - clean.targets.flatten(0, 1)).abs_() * clean.weights.flatten(0, 1)
+        by_person = wrong.view(fleet.n_models, *clean.targets.shape).sum(2) / clean.weights.sum(1).clamp(min=1)
+        there = (clean.weights.sum(1) > 0).float()
+        means = (by_person * there).sum(1) / there.sum(0).clamp(min=1)
+        return {name: means[:, column].tolist() for column, name in enumerate(names)}
+
+    return evaluate
+
+
+def judge_frontier(points: Sequence[FrontierPoint], score: str) -> Finding:
+    """Whether training on people pays at each epsilon, against the start that saw nobody.
+
+    Args:
+      points: of a finished curve, the start (epsilon 0) included.
+      score: which; lower is better.
+
+    Returns:
+      The error at the largest epsilon, with a row per epsilon: mean over seeds, its lowest and highest, the zero-budget
+      error, and a verdict.
+
+    Raises:
+      SpecificationError: if there is no start or nothing beside it.
+    """
+    by_epsilon: dict[float, list[float]] = {}
+    for point in points:
+        by_epsilon.setdefault(point.epsilon, []).append(point.scores[score])
+    start = by_epsilon.pop(0.0, None)
+    if start is None or not by_epsilon:
+        raise SpecificationError("frontier: expected the start (epsilon 0) and at least one trained point")
+    nothing = float(np.mean(start))
+    table: list[dict[str, Any]] = []
+    for epsilon, scores in sorted(by_epsilon.items()):
+        mean, n_better = float(np.mean(scores)), sum(each < nothing for each in scores)
+        verdict = "train" if n_better == len(scores) else "no clear gain" if mean < nothing else "do not train"
+        table.append(
+            {
+                "epsilon": epsilon,
+                "mean": mean,
+                "lowest": min(scores),
+                "highest": max(scores),
+                "zero_budget": nothing,
+                "verdict": verdict,
+            }
+        )
+    good = [row for row in table if row["verdict"] == "train"]
+    if good:
+        sentence = (
+            f"Training on people lowers {score} from {nothing:.3g} to {good[0]['mean']:.3g} at epsilon "
+            f"{good[0]['epsilon']:g} and to {table[-1]['mean']:.3g} at epsilon {table[-1]['epsilon']:g}."
+        )
+    else:
+        sentence = (
+            f"Do not train: at no epsilon up to {table[-1]['epsilon']:g} does training on these people lower {score} "
+            f"for every seed below the {nothing:.3g} that costs nothing."
+        )
+    last = table[-1]
+    return Finding(
+        name=f"frontier_{score}",
+        value=float(last["mean"]),
+        interval=(float(last["lowest"]), float(last["highest"])),
+        interval_kind=f"lowest and highest of {len(next(iter(by_epsilon.values())))} seeds",
+        baseline=nothing,
+        baseline_name="zero budget",
+        sentence=sentence,
+        table=tuple(table),
+    )
