@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from twinlab.cohorts import dataset as datasets
     from twinlab.commands.doctor import examine_machine
     from twinlab.course import check
+    from twinlab.errors import SpecificationError, TwinlabError
     from twinlab.experiment import (
         BayesianTwin,
         CentralLearning,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         Unprotected,
     )
     from twinlab.finding import Finding
-    from twinlab.pipeline import Result, run
+    from twinlab.pipeline import Result, load_cohort, run
     from twinlab.release import Message, NoGuarantee, Release, Transcript
 
 __version__ = "0.1.0"
@@ -33,6 +34,8 @@ _HOMES = {
     "datasets": "twinlab.cohorts.dataset",
     "check": "twinlab.course:check",
     "examine_machine": "twinlab.commands.doctor:examine_machine",
+    "SpecificationError": "twinlab.errors:SpecificationError",
+    "TwinlabError": "twinlab.errors:TwinlabError",
     "BayesianTwin": "twinlab.experiment:BayesianTwin",
     "CentralLearning": "twinlab.experiment:CentralLearning",
     "Experiment": "twinlab.experiment:Experiment",
@@ -43,6 +46,7 @@ _HOMES = {
     "Unprotected": "twinlab.experiment:Unprotected",
     "Finding": "twinlab.finding:Finding",
     "Result": "twinlab.pipeline:Result",
+    "load_cohort": "twinlab.pipeline:load_cohort",
     "run": "twinlab.pipeline:run",
     "Message": "twinlab.release:Message",
     "NoGuarantee": "twinlab.release:NoGuarantee",
@@ -63,12 +67,15 @@ __all__ = [
     "Result",
     "ShippedCohort",
     "SimulatedCohort",
+    "SpecificationError",
     "Transcript",
+    "TwinlabError",
     "Unprotected",
     "charts",
     "check",
     "datasets",
     "examine_machine",
+    "load_cohort",
     "run",
     "widgets",
 ]

@@ -1,0 +1,313 @@
+"""How the stages fit: run(experiment) -> Result. The only module that knows them all."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from twinlab.cohorts.cohort import HOURS_PER_DAY, Cohort
+from twinlab.cohorts.dataset import SHIPPED_CHOICE
+from twinlab.cohorts.dataset import load_cohort as load_chosen_cohort
+from twinlab.cohorts.person import draw_people
+from twinlab.cohorts.simulator import SIMULATED_SIGNALS, Intervention, estimate_true_effects
+from twinlab.errors import DataContractError, SpecificationError
+from twinlab.evaluation.effect import measure_effects
+from twinlab.evaluation.utility import measure_coverage, measure_errors
+from twinlab.experiment import Experiment, ShippedCohort, SimulatedCohort
+from twinlab.finding import Finding
+from twinlab.release import Message, NoGuarantee, Release, Transcript
+from twinlab.roles import Progress, report_nothing
+from twinlab.twins.action import Action
+from twinlab.twins.baseline import MODELS
+from twinlab.twins.person import PersonTwin, open_twin
+from twinlab.twins.population import Population, first_test_hours, train_population
+from twinlab.twins.tracking import Course, estimate_effects, follow
+
+_LEAST_HOURS_OF_A_PERSON = 48
+
+
+def load_cohort(experiment: Experiment, progress: Progress | None = None) -> Cohort:
+    """Load or simulate the people of an experiment, and nothing more.
+
+    Args:
+      experiment: public.
+      progress: told about files or days.
+
+    Raises:
+      DataContractError: if the readings are not there or break their schema.
+    """
+    return load_chosen_cohort(experiment.cohort, progress or report_nothing)[0]
+
+
+def run(experiment: Experiment, progress: Progress | None = None) -> Result:
+    """Run an experiment from its readings to its findings.
+
+    Args:
+      experiment: public.
+      progress: called as progress(what, done, total); raising from it stops the run cleanly.
+
+    Returns:
+      The twins, the findings, and the record of who saw what.
+
+    Raises:
+      DataContractError: if the readings are not there, break their schema, or are too few.
+    """
+    tell = progress or report_nothing
+    cohort = _keep_people_with_readings(load_cohort(experiment, tell))
+    transcript = Transcript()
+    population = _learn(experiment, cohort, transcript, tell)
+    course = follow(population, cohort, _choose_horizons(experiment.twin.max_horizon_hours), tell)
+    release = Release("weights", population.state(), _OPEN_WEIGHTS, experiment.fingerprint)
+    return Result(experiment, cohort, population, course, _measure(course, experiment), transcript, (release,))
+
+
+_OPEN_READINGS = NoGuarantee("the trainer sees every reading of the training time")
+_OPEN_WEIGHTS = NoGuarantee("trained on people without noise; weights may remember them")
+
+
+def _learn(experiment: Experiment, cohort: Cohort, transcript: Transcript, progress: Progress) -> Population:
+    """Central learning: devices send readings in the clear, the trainer sends weights back."""
+    begin = pd.Timestamp.now()
+    population = train_population(cohort, experiment.twin, experiment.learn, experiment.seed, progress)
+    seconds = (pd.Timestamp.now() - begin).total_seconds()
+    seen = _keep_training_time(cohort, experiment.learn.train_fraction)
+    n_readings = int(seen.mask.sum()) * seen.values.itemsize
+    n_weights = sum(weight.numel() * weight.element_size() for weight in population.state().values())
+    n_people = cohort.n_people
+    transcript.record(Message("device", "trainer", "readings", n_readings, 0.0, seen, _OPEN_READINGS, n_people))
+    transcript.record(
+        Message(
+            "trainer", "device", "weights", n_weights * n_people, seconds, population.state(), _OPEN_WEIGHTS, n_people
+        )
+    )
+    return population
+
+
+def _keep_training_time(cohort: Cohort, train_fraction: float) -> Cohort:
+    """What the trainer was sent: everybody's readings before their own test time."""
+    values = cohort.values.copy()
+    late = np.arange(cohort.n_hours)[None, :] >= first_test_hours(cohort, train_fraction)[:, None]
+    values[late] = np.nan
+    return Cohort(
+        cohort.name, cohort.person_ids, cohort.start, cohort.signals, values, cohort.attributes, cohort.origin
+    )
+
+
+def _keep_people_with_readings(cohort: Cohort) -> Cohort:
+    """People with at least two days of hours; a twin of fewer has nothing to learn from."""
+    n_measured = cohort.mask.any(axis=2).sum(axis=1)
+    kept = [person for person, n in zip(cohort.person_ids, n_measured, strict=True) if n >= _LEAST_HOURS_OF_A_PERSON]
+    if len(kept) < 2:
+        raise DataContractError(
+            f"cohort {cohort.name!r}: expected at least 2 people with {_LEAST_HOURS_OF_A_PERSON} measured hours or "
+            f"more, got {len(kept)} of {cohort.n_people}; add readings, or choose another cohort"
+        )
+    return cohort if len(kept) == cohort.n_people else cohort.select(people=kept)
+
+
+def _measure(course: Course, experiment: Experiment) -> tuple[Finding, ...]:
+    """Errors and coverage of the next hour, per signal, over everybody's test time."""
+    findings: list[Finding] = []
+    for column, signal in enumerate(course.targets):
+        counted = course.is_test() & course.is_comparable(signal, 1)
+        if not counted.any():
+            continue
+        actual = course.actual[:, :, column]
+        forecasts = {model: course.predictions[model, 1][:, :, column] for model in MODELS}
+        lower, upper = course.lower[1][:, :, column], course.upper[1][:, :, column]
+        findings += measure_errors(signal, actual, forecasts, counted)
+        findings += measure_coverage(signal, actual, lower, upper, counted, experiment.twin.coverage)
+    return tuple(findings)
+
+
+def _choose_horizons(reach: int) -> tuple[int, ...]:
+    """The horizons that findings speak of: next hour, quarter of a day, a day."""
+    return tuple(horizon for horizon in (1, 6, 24) if horizon <= reach)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Result:
+    """What came of an experiment.
+
+    Attributes:
+      experiment: what was run; public.
+      cohort: on whom; private.
+      population: the shared part of the twins; what was released.
+      course: what every model expected of every hour, and what came; private.
+      findings: measured utility, each beside a baseline and with an interval over people.
+      transcript: who saw what.
+      releases: what left a trust boundary, with its guarantee.
+    """
+
+    experiment: Experiment
+    cohort: Cohort
+    population: Population
+    course: Course
+    findings: tuple[Finding, ...]
+    transcript: Transcript
+    releases: tuple[Release, ...]
+    _opened: dict[str, OpenedTwin] = field(default_factory=dict)
+
+    @property
+    def person_ids(self) -> tuple[str, ...]:
+        """Whose twins there are."""
+        return self.cohort.person_ids
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """What is forecast."""
+        return self.population.targets
+
+    @property
+    def n_hours(self) -> int:
+        """Hours of the cohort."""
+        return self.cohort.n_hours
+
+    @property
+    def times(self) -> pd.DatetimeIndex:
+        """Local time of each hour."""
+        return self.cohort.times
+
+    def open_person(self, person_id: str, progress: Progress = report_nothing) -> OpenedTwin:
+        """One person's twin at every hour; takes a second or two the first time.
+
+        Raises:
+          DataContractError: if nobody has that id.
+        """
+        if person_id not in self._opened:
+            self._opened[person_id] = OpenedTwin(open_twin(self.population, self.cohort, person_id, progress))
+        return self._opened[person_id]
+
+    def latest_hour(self, person_id: str) -> int:
+        """A morning in the person's last days with a day of readings after it: a good hour to ask at."""
+        row = self.cohort.index_of(person_id)
+        measured = np.flatnonzero(self.cohort.mask[row].any(axis=1))
+        last = int(measured[-1]) - HOURS_PER_DAY
+        mornings = [hour for hour in measured if hour <= last and self.times[int(hour)].hour == 9]
+        return int(mornings[-1]) if mornings else max(0, last)
+
+    def finding(self, name: str) -> Finding:
+        """One finding by name.
+
+        Raises:
+          SpecificationError: if there is none; the message lists those there are.
+        """
+        found = [finding for finding in self.findings if finding.name == name]
+        if not found:
+            there = ", ".join(finding.name for finding in self.findings)
+            raise SpecificationError(f"finding: there is no {name!r}; there are: {there}")
+        return found[0]
+
+    def table(self) -> pd.DataFrame:
+        """Every model beside the others, next hour, on the same rows of everybody's test time.
+
+        Columns: signal, model, mae, rmse, r2 and what else the findings compare models by.
+        """
+        tables = [
+            pd.DataFrame(list(finding.table)).assign(signal=finding.name.removesuffix("_mae"))
+            for finding in self.findings
+            if finding.table and finding.name.endswith("_mae")
+        ]
+        table = pd.concat(tables, ignore_index=True)
+        return table[["signal", *(name for name in table.columns if name != "signal")]]
+
+    def personalization(self, horizon_hours: int = 1) -> pd.DataFrame:
+        """Mean error over people of each model on each day: day, signal, model, error."""
+        days = np.arange(self.n_hours) // HOURS_PER_DAY
+        rows = []
+        for column, signal in enumerate(self.course.targets):
+            kept = self.course.is_comparable(signal, horizon_hours)
+            for model in MODELS:
+                off = self.course.predictions[model, horizon_hours][:, :, column] - self.course.actual[:, :, column]
+                sums = np.bincount(days, np.where(kept, np.abs(off), 0).sum(axis=0))
+                counts = np.bincount(days, kept.sum(axis=0))
+                rows += [
+                    {"day": day, "signal": signal, "model": model, "error": sums[day] / counts[day]}
+                    for day in np.flatnonzero(counts)
+                ]
+        return pd.DataFrame(rows)
+
+    def who_saw_what(self) -> pd.DataFrame:
+        """The transcript as a table."""
+        return pd.DataFrame(self.transcript.rows())
+
+    def check_what_if(self, minutes: int = 30, hour: int | None = None) -> Finding | str:
+        """Compare everybody's what-if with the truth, where it is known: each life is lived with the walk and without.
+
+        Args:
+          minutes: of walking, a multiple of 5.
+          hour: after which hour; an afternoon late in the cohort when None.
+
+        Returns:
+          A finding with the correlation over people and the bias, or a sentence where nobody knows the truth.
+        """
+        choice = SHIPPED_CHOICE if isinstance(self.experiment.cohort, ShippedCohort) else self.experiment.cohort
+        if not isinstance(choice, SimulatedCohort) or "heart_rate_bpm" not in self.signals:
+            return "These are real readings: nobody has lived the same hour twice, so the truth is not known."
+        hour = self._afternoon() if hour is None else hour
+        people = draw_people(choice.n_people, choice.seed)
+        walk = Intervention(start_hour=hour + 1, minutes=minutes)
+        truth = estimate_true_effects(people, choice.n_days, choice.seed, walk, n_hours_after=1)
+        kept = [people.person_ids.index(person) for person in self.person_ids]
+        true_effect = truth[kept, 0, SIMULATED_SIGNALS.index("heart_rate_bpm")]
+        told = estimate_effects(self.population, self.cohort, hour, Action(minutes=minutes), n_hours=1)
+        told = told[(told.signal == "heart_rate_bpm") & (told.horizon_hours == 1)]
+        return measure_effects("heart_rate_bpm", told.effect.to_numpy(), true_effect, self.experiment.seed)
+
+    def _afternoon(self) -> int:
+        """Two o'clock on the last day but one."""
+        return (self.cohort.n_days - 2) * HOURS_PER_DAY + 14
+
+    def summary(self) -> dict[str, Any]:
+        """Fingerprint and findings, fit for JSON; aggregates only."""
+        return {
+            "experiment": self.experiment.fingerprint,
+            "findings": {
+                finding.name: {
+                    "value": finding.value,
+                    "unit": finding.unit,
+                    "interval": finding.interval,
+                    "baseline": finding.baseline,
+                }
+                for finding in self.findings
+            },
+        }
+
+    def __repr__(self) -> str:
+        lines = [f"Result of experiment {self.experiment.fingerprint}: {self.cohort!r}"]
+        return "\n".join([*lines, *(f"  {finding}" for finding in self.findings)])
+
+    def _repr_html_(self) -> str:
+        items = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in self.findings)
+        head = html.escape(f"Experiment {self.experiment.fingerprint}: {self.cohort!r}")
+        return f"<p>{head}</p><ul>{items}</ul>"
+
+
+class OpenedTwin:
+    """One person's twin, as panels and notebooks ask it; private."""
+
+    def __init__(self, twin: PersonTwin) -> None:
+        """Wrap an opened twin."""
+        self._twin = twin
+
+    def history(self, hour: int, n_hours: int = 72) -> pd.DataFrame:
+        """The readings up to and with an hour: time, signal, value."""
+        return self._twin.history(hour, n_hours).rename(columns={"actual": "value"})
+
+    def forecast(self, hour: int, horizons: Sequence[int]) -> pd.DataFrame:
+        """What is expected after an hour: time, horizon_hours, signal, mean, lower, upper, actual."""
+        table = self._twin.forecast(hour, max(horizons))
+        return table[table.horizon_hours.isin(list(horizons))].reset_index(drop=True)
+
+    def what_if(self, hour: int, minutes: int, start_in_hours: int = 0, n_hours: int = 6) -> pd.DataFrame:
+        """What a walk changes: time, horizon_hours, signal, without, with_action, effect, effect_lower and _upper."""
+        return self._twin.what_if(hour, Action(minutes=minutes, start_in_hours=start_in_hours), n_hours)
+
+    def personalization(self, horizon_hours: int = 1) -> pd.DataFrame:
+        """How far each model was off on each day: day, signal, model, error."""
+        return self._twin.personalization(horizon_hours)
