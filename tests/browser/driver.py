@@ -16,6 +16,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+ROOT = Path(__file__).resolve().parents[2]
+
 _CURRENT = "window.jupyterapp.shell.currentWidget"
 _START_SECONDS = 90
 _FLAGS = (
@@ -49,6 +51,7 @@ def serve_lab(root: Path, home: Path, headless: bool = False) -> Iterator[str]:
     folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
     environment = {name: value for name, value in os.environ.items() if name != "TWINLAB_HEADLESS"}
     environment |= {name: str(home / folder) for name, folder in folders.items()}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
     environment |= {"IPYTHONDIR": str(home / "ipython")} | ({"TWINLAB_HEADLESS": "1"} if headless else {})
     log = home / "lab.log"
     with log.open("w", encoding="utf-8") as out:
@@ -174,8 +177,12 @@ class LabPage:
 
     def read_cells(self) -> list[dict[str, Any]]:
         """The code cells with their outputs."""
-        notebook = self.page.evaluate(f"() => {_CURRENT}.context.model.toJSON()")
-        return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        return [cell for cell in self.read_notebook()["cells"] if cell["cell_type"] == "code"]
+
+    def read_notebook(self) -> dict[str, Any]:
+        """The notebook as it would be saved now."""
+        notebook: dict[str, Any] = self.page.evaluate(f"() => {_CURRENT}.context.model.toJSON()")
+        return notebook
 
     def save(self) -> None:
         """Save the notebook."""

@@ -18,6 +18,7 @@ from twinlab.charts.rows import (
 from twinlab.charts.theme import ABSENT, OKABE_ITO, WIDTH, describe, overlay, use_offline_charts
 from twinlab.signals import SIGNALS
 
+_PLAIN_ZERO = "datum.value == 0 ? '0' : datum.label"  # not 0k
 _NOT_WORN = "Grey: nothing was measured"
 
 
@@ -119,7 +120,10 @@ def _draw_signal(name: str, color: str, times: pd.Series, is_last: bool) -> alt.
     is_sum = known is not None and known.aggregate == "sum"
     title = [label, f"({unit})"] if unit else label
     y = alt.Y(
-        "value:Q", title=title, scale=alt.Scale(zero=is_sum), axis=alt.Axis(tickCount=3, minExtent=34, format="~s")
+        "value:Q",
+        title=title,
+        scale=alt.Scale(zero=is_sum),
+        axis=alt.Axis(tickCount=3, minExtent=34, format="~s", labelExpr=_PLAIN_ZERO),
     )
     data = alt.Chart(alt.NamedData(name))
     grey = alt.Chart(alt.NamedData("gaps")).mark_rect(color=ABSENT).encode(x=alt.X("start:T", scale=scale), x2="end:T")
