@@ -59,13 +59,13 @@ def draw_flow(width: int = 720) -> alt.TopLevelMixin:
         .mark_point(shape="triangle-right", filled=True, size=70, color="#444444", opacity=1)
         .encode(x=alt.X("x2:Q", axis=None), y=alt.Y("y2:Q", axis=None)),
         alt.Chart(boxes).mark_rect(fill="white", stroke="#222222", cornerRadius=6).encode(x=x, y=y, x2="x2", y2="y2"),
-        _write(boxes, "name", alt.X("middle:Q", axis=None), alt.Y("top:Q", axis=None), weight="bold", size=14),
+        _write(boxes, "name", alt.X("middle:Q", axis=None), alt.Y("top:Q", axis=None), is_bold=True, size=14),
         _write(boxes, "what", alt.X("middle:Q", axis=None), alt.Y("body:Q", axis=None)),
         _write(ends, "what", x, y),
         alt.Chart(record)
         .mark_rect(fill="#fdf3e1", stroke="#E69F00", cornerRadius=6)
         .encode(x=x, y=y, x2="x2", y2="y2"),
-        _write(pd.DataFrame([{"x": 50.0, "y": 17.5, "what": "transcript: who saw what"}]), "what", x, y, weight="bold"),
+        _write(pd.DataFrame([{"x": 50.0, "y": 17.5, "what": "transcript: who saw what"}]), "what", x, y, is_bold=True),
         _write(
             pd.DataFrame([{"x": 50.0, "y": 10.0, "what": "cost, guarantee and attacks are read from it"}]), "what", x, y
         ),
@@ -74,10 +74,15 @@ def draw_flow(width: int = 720) -> alt.TopLevelMixin:
 
 
 def _write(
-    table: pd.DataFrame, column: str, x: alt.X, y: alt.Y, color: str = "#222222", weight: str = "normal", size: int = 12
+    table: pd.DataFrame, column: str, x: alt.X, y: alt.Y, color: str = "#222222", is_bold: bool = False, size: int = 12
 ) -> alt.Chart:
     """Centred words, line by line."""
     mark = alt.Chart(table).mark_text(
-        color=color, fontWeight=weight, fontSize=size, align="center", baseline="middle", lineBreak="\n"
+        color=color,
+        fontWeight="bold" if is_bold else "normal",
+        fontSize=size,
+        align="center",
+        baseline="middle",
+        lineBreak="\n",
     )
     return mark.encode(x=x, y=y, text=f"{column}:N")
