@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """One measured number, with what it must be compared with.
 
@@ -31,7 +31,7 @@ class Finding:
     baseline: float | None = None
     baseline_name: str = ""
     control: float | None = None
-    table: Sequence[Mapping[str, Any]] = field(default_factory=tuple, repr=False)
+    table: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.sentence

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -125,6 +125,26 @@ def _measure(course: Course, experiment: Experiment) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+def _average_by_day(
+    cohort: Cohort, names: Sequence[str], expected: Mapping[tuple[str, str], np.ndarray]
+) -> pd.DataFrame:
+    """Mean absolute error over people by day, on the hours that all models have."""
+    days = np.arange(cohort.n_hours) // HOURS_PER_DAY
+    models = list(dict.fromkeys(model for model, _ in expected))
+    rows = []
+    for name in names:
+        off = {model: np.abs(expected[model, name] - cohort.signal(name)) for model in models}
+        kept = ~np.isnan(np.stack(list(off.values()))).any(axis=0)
+        counts = np.bincount(days, kept.sum(axis=0))
+        for model, error in off.items():
+            sums = np.bincount(days, np.where(kept, error, 0).sum(axis=0))
+            rows += [
+                {"day": int(day), "signal": name, "model": model, "error": sums[day] / counts[day]}
+                for day in np.flatnonzero(counts)
+            ]
+    return pd.DataFrame(rows, columns=["day", "signal", "model", "error"])
+
+
 def _choose_horizons(reach: int) -> tuple[int, ...]:
     """The horizons that findings speak of: next hour, quarter of a day, a day."""
     return tuple(horizon for horizon in (1, 6, 24) if horizon <= reach)
@@ -214,27 +234,25 @@ class Result:
             if finding.table and finding.name.endswith("_mae")
         ]
         table = pd.concat(tables, ignore_index=True)
-        return table[["signal", *(name for name in table.columns if name != "signal")]]
+        return table[["signal", *(name for name in table.columns if name != "signal")]].round(3)
 
-    def personalization(self, horizon_hours: int = 1) -> pd.DataFrame:
-        """Mean error over people of each model on each day: day, signal, model, error."""
-        days = np.arange(self.n_hours) // HOURS_PER_DAY
-        rows = []
-        for column, signal in enumerate(self.course.targets):
-            kept = self.course.is_comparable(signal, horizon_hours)
-            for model in MODELS:
-                off = self.course.predictions[model, horizon_hours][:, :, column] - self.course.actual[:, :, column]
-                sums = np.bincount(days, np.where(kept, np.abs(off), 0).sum(axis=0))
-                counts = np.bincount(days, kept.sum(axis=0))
-                rows += [
-                    {"day": day, "signal": signal, "model": model, "error": sums[day] / counts[day]}
-                    for day in np.flatnonzero(counts)
-                ]
-        return pd.DataFrame(rows)
+    def personalization(self, of: Literal["forecast", "response"] = "forecast") -> pd.DataFrame:
+        """Mean error over people of each model on each day: day, signal, model, error.
 
-    def who_saw_what(self) -> pd.DataFrame:
-        """The transcript as a table."""
-        return pd.DataFrame(self.transcript.rows())
+        Args:
+          of: the forecast of the next hour, by all models; or the response, which is what an hour's effort does to the
+            body in that hour, by the twin and by what is common to all.
+        """
+        course = self.course
+        if of == "response":
+            expected = {(model, name): course.responses[model][:, :, column] for model in course.responses
+                        for column, name in enumerate(course.response_targets)}  # fmt: skip
+            names = course.response_targets
+        else:
+            expected = {(model, name): course.predictions[model, 1][:, :, column] for model in MODELS
+                        for column, name in enumerate(course.targets)}  # fmt: skip
+            names = course.targets
+        return _average_by_day(self.cohort, names, expected)
 
     def check_what_if(self, minutes: int = 30, hour: int | None = None) -> Finding | str:
         """Compare everybody's what-if with the truth, where it is known: each life is lived with the walk and without.

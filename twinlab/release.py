@@ -1,5 +1,6 @@
 """What crosses a trust boundary: the release, its guarantee, and the record of who saw what."""
 
+import html
 import importlib.metadata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -158,6 +159,20 @@ class Transcript:
             }
             for message in self._messages
         ]
+
+    def _repr_html_(self) -> str:
+        """The same as a table, as a notebook shows it."""
+        rows = self.rows()
+        if not rows:
+            return "<p>Nothing crossed a trust boundary.</p>"
+        head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in rows[0])
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td style='text-align:left'>{html.escape(str(row[name]))}</td>" for name in row)
+            + "</tr>"
+            for row in rows
+        )
+        return f"<table><caption>Who saw what</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def __repr__(self) -> str:
         return f"Transcript({len(self)} records, {sum(message.n_bytes for message in self._messages)} bytes)"
