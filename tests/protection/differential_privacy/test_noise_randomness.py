@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from twinlab.errors import SpecificationError
 from twinlab.protection.differential_privacy.randomness import (
@@ -55,6 +56,13 @@ def test_a_process_that_inherits_a_source_draws_other_noise(monkeypatch):
     kept = rehearsal._stream
     rehearsal.draw_words(1)
     assert rehearsal._stream is kept
+
+
+def test_words_are_the_keystream_of_aes_in_counter_mode():
+    source = NoiseSource(rehearsal_seed=5)
+    words = np.concatenate([source.draw_words(n_words) for n_words in (0, 1, 70_001, 3)])
+    plain = Cipher(algorithms.AES((5).to_bytes(32, "little")), modes.CTR(bytes(16))).encryptor()
+    assert words.tobytes() == plain.update(bytes(words.nbytes))
 
 
 def test_words_do_not_depend_on_how_many_are_asked_for_at_once():

@@ -110,6 +110,8 @@ def test_nothing_is_paid_for_a_question_that_cannot_be_asked(hearts):
         answer_mean(np.zeros((2, 2, 2)), BOUNDS, ledger=purse, epsilon=1.0)
     with pytest.raises(DataContractError, match="shape"):
         answer_count(np.zeros((2, 2), dtype=bool), ledger=purse, epsilon=1.0)
+    with pytest.raises(DataContractError, match="compare first"):
+        answer_count(np.array([1.0, np.nan]), ledger=purse, epsilon=1.0)
     assert purse.paid == []
 
 

@@ -143,6 +143,18 @@ def test_quiet_streams_make_adaptive_schemes_save_and_then_spend():
         assert abs(release.estimates[130:] - 160).mean() < 5
 
 
+def test_a_filter_takes_a_repeated_number_once():
+    """Otherwise it would grow ever surer of one draw of noise."""
+    people = np.full((20, 240), 80.0)
+    for scheme, share in (("sample", 1 / 24), ("budget_absorption", 0.6)):
+        release = release_trusted_stream(people, "heart_rate_bpm", epsilon=1.0, scheme=scheme, noise=rehearse(3))
+        assert release.is_new.mean() < share + 0.01
+        repeated = np.diff(release.estimates) == 0
+        assert (repeated == ~release.is_new[1:]).all()
+        smooth = release.smooth("random_walk")
+        assert np.mean((smooth.estimates - 80) ** 2 / smooth.noise_variance) < 3
+
+
 def test_what_streams_promise_and_what_they_cost_the_person():
     people = np.full((30, 49), 70.0)
     release = release_trusted_stream(people, "heart_rate_bpm", epsilon=0.5)

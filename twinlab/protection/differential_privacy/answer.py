@@ -127,9 +127,11 @@ def answer_count(
       SpecificationError: if neither or both of epsilon and within are given, or one is out of range.
       BudgetExhaustedError: from the ledger; nothing was drawn then.
     """
-    counted = np.asarray(is_counted, dtype=bool)
-    if counted.ndim != 1:
-        raise DataContractError(f"people: expected one truth value a person, got shape {counted.shape}")
+    counted = np.asarray(is_counted)
+    if counted.ndim != 1 or counted.dtype != bool:
+        raise DataContractError(
+            f"people: expected one truth value a person, got {counted.dtype} of shape {counted.shape}; compare first"
+        )
     price = _choose_price(epsilon, within, confidence, lambda price: _find_accuracy(1, price, confidence, 1))
     count = build_counter(1, price)
     ledger.spend(PureEvent(price), purpose=purpose)

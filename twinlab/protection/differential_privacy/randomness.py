@@ -22,7 +22,9 @@ WORD_BITS = 64
 #: Thresholds of the geometric digits carry this many bits: an output's probability is off by less than 2**-180 in all.
 _THRESHOLD_WORDS = 3
 #: Words drawn from the cipher at once, so that a large draw needs no large buffer of zeros.
-_CHUNK_WORDS = 1 << 17
+_CHUNK_WORDS = 1 << 15
+#: The cipher wants room for one more block than it writes.
+_SPARE_WORDS = 2
 #: The flattest noise that fits 64-bit integers with room for sums.
 _SMALLEST_RATE = Fraction(1, 1 << 40)
 
@@ -52,11 +54,12 @@ class NoiseSource:
         """Independent uniform 64-bit words."""
         if self._seed is None and self._process != os.getpid():
             self._key_stream()
-        words = np.empty(n_words, dtype=np.uint64)
+        words = np.empty(n_words + _SPARE_WORDS, dtype=np.uint64)
+        room = memoryview(words).cast("B")
         for start in range(0, n_words, _CHUNK_WORDS):
-            block = words[start : start + _CHUNK_WORDS]
-            block[:] = np.frombuffer(self._stream.update(bytes(block.nbytes)), dtype=np.uint64)
-        return words
+            n_bytes = 8 * min(_CHUNK_WORDS, n_words - start)
+            self._stream.update_into(bytes(n_bytes), room[8 * start :])
+        return words[:n_words]
 
     def draw_below(self, thresholds: np.ndarray) -> np.ndarray:
         """True with probability threshold / 2**64, exactly, for each of an array of thresholds (uint64)."""

@@ -45,6 +45,7 @@ class StreamRelease:
       estimates: (hour,) in the signal's unit; NaN where nobody reported.
       noise_variance: (hour,) variance of the noise in them, known from the mechanism, in the unit squared.
       spent_units: (hour,) or (person, hour): privacy loss by hour, in billionths of epsilon.
+      is_new: (hour,) whether the hour has a number of its own, rather than none or a repeated one.
       scheme: how the budget was spent.
       scale: signal and public bounds.
       epsilon: privacy loss of a person within any window.
@@ -55,6 +56,7 @@ class StreamRelease:
     estimates: np.ndarray = field(repr=False)
     noise_variance: np.ndarray = field(repr=False)
     spent_units: np.ndarray = field(repr=False)
+    is_new: np.ndarray = field(repr=False)
     scheme: str
     scale: ReadingScale
     epsilon: float
@@ -97,13 +99,13 @@ class StreamRelease:
     def smooth(
         self, model: FilterName = "harmonic", *, hindsight: bool = False, start_hour: int = 0
     ) -> "StreamRelease":
-        """The same release after a Kalman filter: same guarantee, nothing spent.
+        """The same release after a Kalman filter: same guarantee, nothing spent. Repeated numbers enter it once.
 
         Args:
           model, hindsight, start_hour: public; as in `filter_series`.
         """
         estimates, variance = filter_series(
-            self.estimates,
+            np.where(self.is_new, self.estimates, np.nan),
             self.noise_variance,
             self.scale.signal.name,
             model=model,
@@ -114,6 +116,7 @@ class StreamRelease:
             self,
             estimates=estimates,
             noise_variance=variance,
+            is_new=np.ones(len(estimates), dtype=bool),
             scheme=f"{self.scheme}, {model.replace('_', ' ')} Kalman",
         )
 
@@ -181,6 +184,7 @@ def release_local_stream(
         estimates,
         variance,
         reports * np.int64(share),
+        n_reports > 0,
         f"{division} division, {mechanism}",
         scale,
         epsilon,

@@ -41,8 +41,9 @@ class _Plan:
         return sums + self.noise.draw_discrete_laplace(_find_rate(units), sums.shape)
 
 
-#: What a scheme returns: published sums, the units that the noise of each was bought with, the units spent each hour.
-_Published = tuple[np.ndarray, np.ndarray, np.ndarray]
+#: What a scheme returns, by hour: published sums, the units that their noise was bought with, the units spent, and
+#: whether the sum is new.
+_Published = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def release_trusted_stream(
@@ -83,13 +84,14 @@ def release_trusted_stream(
     n_people = values.shape[0]
     sums = round_at_random(scale.to_positions(values), N_STEPS, source).sum(axis=0)
     start = round(float(scale.to_positions(np.array([scale.center]))[0]) * N_STEPS) * n_people
-    published, bought, spent = _SCHEMES[scheme](sums, _Plan(units, window_hours, start, source))
+    published, bought, spent, is_new = _SCHEMES[scheme](sums, _Plan(units, window_hours, start, source))
     in_value = scale.half_range / N_STEPS / n_people
     variance = np.array([find_laplace_variance(_find_rate(int(u))) if u else np.inf for u in bought]) * in_value**2
     return StreamRelease(
         scale.to_values(published / N_STEPS / n_people),
         variance,
         spent,
+        is_new,
         scheme.replace("_", " "),
         scale,
         epsilon,
@@ -106,7 +108,7 @@ def _find_rate(units: int) -> Fraction:
 def _publish_uniform(sums: np.ndarray, plan: _Plan) -> _Published:
     """The same share every hour."""
     share = np.full(sums.shape, plan.units // plan.window_hours, dtype=np.int64)
-    return plan.add_noise(sums, plan.units // plan.window_hours), share, share
+    return plan.add_noise(sums, plan.units // plan.window_hours), share, share, share >= 0
 
 
 def _publish_sample(sums: np.ndarray, plan: _Plan) -> _Published:
@@ -115,7 +117,7 @@ def _publish_sample(sums: np.ndarray, plan: _Plan) -> _Published:
     taken = hours % plan.window_hours == 0
     noisy = plan.add_noise(sums[taken], plan.units)
     bought = np.full(sums.shape, plan.units, dtype=np.int64)
-    return noisy[hours // plan.window_hours], bought, np.where(taken, plan.units, 0)
+    return noisy[hours // plan.window_hours], bought, np.where(taken, plan.units, 0), taken
 
 
 def _publish_when_moved(sums: np.ndarray, plan: _Plan, offer: Callable[[int, np.ndarray], int]) -> _Published:
@@ -137,7 +139,7 @@ def _publish_when_moved(sums: np.ndarray, plan: _Plan, offer: Callable[[int, np.
             last, last_bought = int(plan.add_noise(sums[hour : hour + 1], units)[0]), units
             publishing[hour] = units
         published[hour], bought[hour] = last, last_bought
-    return published, bought, publishing + asking
+    return published, bought, publishing + asking, publishing > 0
 
 
 def _publish_by_distribution(sums: np.ndarray, plan: _Plan) -> _Published:
