@@ -14,7 +14,7 @@ import twinlab
 
 ROOT = Path(__file__).resolve().parents[1]
 
-VOCABULARY = {"experiment", "signals", "roles", "release", "finding", "budget", "fleet", "errors"}
+VOCABULARY = {"experiment", "signals", "roles", "release", "finding", "budget", "ledger", "chain", "fleet", "errors"}
 STAGES = {"cohorts", "twins", "protection", "attacks", "evaluation", "governance", "charts"}
 FACES = {"widgets", "commands", "course", "__main__"}
 #: Imported in at most one module each, so that replacing a library touches one file.
@@ -128,10 +128,17 @@ def find_long_code(root: Path) -> list[str]:
             faults.append(f"{name}: {n_lines} lines")
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
-                n_lines = node.end_lineno - node.lineno + 1
+                n_lines = node.end_lineno - node.lineno + 1 - count_docstring_lines(node)
                 if n_lines > FUNCTION_LINES:
                     faults.append(f"{name}:{node.lineno} {node.name}: {n_lines} lines")
     return faults
+
+
+def count_docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """A function is not made long by saying what it does."""
+    first = node.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return (first.end_lineno or first.lineno) - first.lineno + 1 if is_docstring else 0
 
 
 def find_star_imports(root: Path) -> list[str]:
@@ -360,7 +367,7 @@ def test_importing_every_module_does_no_work(tmp_path):
     names = [name for name in names if not name.endswith("__main__")]
     code = (
         "import importlib, logging, os, sys, threading\n"
-        "import torch, altair, numpy, pandas\n"
+        "import torch, altair, numpy, pandas, opacus\n"  # what libraries do on import is theirs
         "before = (torch.initial_seed(), altair.renderers.active, len(logging.root.handlers), torch.get_num_threads(),"
         " torch.get_default_dtype(), str(numpy.random.get_state()[1][:5]))\n"
         f"[importlib.import_module(name) for name in {names!r}]\n"
