@@ -220,7 +220,7 @@ def promise(event: Event) -> DifferentialPrivacy:
 
 
 def measure_seconds(n_runs: int) -> tuple[float, float, str]:
-    """Median seconds of the whole audit of the default twin's training at epsilon 1: wall clock, processor; its badge."""
+    """Median seconds of the whole audit of a training at epsilon 1, by the clock and of the processor; its badge."""
     seconds, worked, sentence = [], [], ""
     for number in range(n_runs):
         started = time.perf_counter(), time.process_time()

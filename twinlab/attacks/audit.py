@@ -167,38 +167,33 @@ def audit_release(
     """
     done = guarantee.event if training.done is None else training.done
     steps = _read_steps(guarantee, training, done)
-    share = false_alarm_rate / 3
-    account = training.account or _account_gaussian
-    step_report = audit_step(
+    account, share = training.account or _account_gaussian, false_alarm_rate / 3
+    least = min(noise_multiplier for noise_multiplier, _ in steps)
+    step = audit_step(
         training.step,
-        min(noise_multiplier for noise_multiplier, _ in steps),
+        least,
         n_repeats=n_repeats,
         seed=seed,
         false_alarm_rate=share,
         confidence=confidence,
         progress=progress,
     )
-    reports = [step_report]
+    reports = [step]
     if training.sample is not None:
         reports.append(audit_sampler(training.sample, steps[0][1], false_alarm_rate=share))
     recorded = guarantee.event if training.recorded is None else training.recorded
     reports.append(audit_ledger(done, guarantee.epsilon, guarantee.delta, account, recorded))
-    canaries = run_canaries(
-        training.step, done, sample=training.sample, n_canaries=n_canaries, seed=seed, progress=progress
-    )
-    run_report = audit_one_run(
-        canaries, guarantee.epsilon, guarantee.delta, false_alarm_rate=share, confidence=confidence
-    )
-    reports.append(run_report)
+    scores = run_canaries(training.step, done, training.sample, n_canaries=n_canaries, seed=seed, progress=progress)
+    run = audit_one_run(scores, guarantee.epsilon, guarantee.delta, false_alarm_rate=share, confidence=confidence)
     progress("auditing", 1, 1)
     return AuditBadge(
         claimed_epsilon=guarantee.epsilon,
         delta=guarantee.delta,
-        lower_bound=run_report.lower_bound or 0.0,
-        ceiling=run_report.ceiling or 0.0,
-        implied_epsilon=_imply_epsilon(step_report, done, guarantee.delta, account),
+        lower_bound=run.lower_bound or 0.0,
+        ceiling=run.ceiling or 0.0,
+        implied_epsilon=_imply_epsilon(step, done, guarantee.delta, account),
         confidence=confidence,
-        reports=tuple(reports),
+        reports=(*reports, run),
     )
 
 

@@ -89,9 +89,7 @@ def find_missing(done: Event, recorded: Event) -> dict[Leaf, int]:
     missing: dict[Leaf, int] = {}
     # Least noise first: the entries that cover a step by their noise only grow in number, so that choosing by the rate
     # alone is optimal.
-    for event, n_times in sorted(
-        count_leaves(done).items(), key=lambda pair: (_order(pair[0])[0], -_order(pair[0])[1])
-    ):
+    for event, n_times in sorted(count_leaves(done).items(), key=lambda pair: _order(pair[0])):
         n_open = n_times
         for entry in (entry for entry in by_rate if _covers(entry, event)):
             n_taken = min(n_open, left[entry])

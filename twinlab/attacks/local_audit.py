@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -64,33 +65,25 @@ def audit_local_mechanism(
     outputs = [_draw(draw, value, n_draws) for value in inputs]
     cells, n_cells = _assign_cells(outputs, n_draws // 2)
     pairs = list(permutations(range(len(inputs)), 2))
-    share = len(pairs)
-    n_measured = n_draws - n_draws // 2
-    checks, rows, shown = [], [], []
-    fault = f"One input is told from another better than epsilon {claimed_epsilon:.3g} allows."
+    n_measured, level = n_draws - n_draws // 2, (1 - confidence) / len(pairs)
+    checks = []
     for first, second in pairs:
         hits = _choose_event(cells[first], cells[second], n_cells, n_draws // 2, delta)
-
-        def bound(level: float, hits: tuple[int, int] = hits) -> float:
-            return _bound_loss(hits[0], hits[1], n_measured, delta, level)
-
-        lower = max(0.0, bound((1 - confidence) / share))
-        shown.append(lower)
-        p_value = min(1.0, share * find_p_value(bound, claimed_epsilon))
-        name = f"input {first} against input {second}"
-        checks.append(Check(f"epsilon, {name}", lower, claimed_epsilon, p_value, fault))
-        rows.append({"pair": name, "lower_bound": lower})
+        bound = partial(_bound_loss, *hits, n_measured, delta)
+        p_value = min(1.0, len(pairs) * find_p_value(bound, claimed_epsilon))
+        name = f"epsilon, input {first} against input {second}"
+        fault = f"One input is told from another better than epsilon {claimed_epsilon:.3g} allows."
+        checks.append(Check(name, max(0.0, bound(level)), claimed_epsilon, p_value, fault))
     return AuditReport(
         name="local mechanism",
         quantity="epsilon",
         claimed=claimed_epsilon,
-        lower_bound=max(shown),
-        ceiling=_bound_loss(n_measured, 0, n_measured, delta, (1 - confidence) / share),
+        lower_bound=max(check.measured for check in checks),
+        ceiling=_bound_loss(n_measured, 0, n_measured, delta, level),
         checks=tuple(checks),
         false_alarm_rate=false_alarm_rate,
         confidence=confidence,
         remarks=(f"{n_draws} draws for each of {len(inputs)} made-up inputs.",),
-        rows=tuple(rows),
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import bdtr, bdtrc, gammaincinv, ndtr, ndtri, stdtrit
@@ -32,6 +32,12 @@ _CANARY_SIZE = 5.0
 #: Numbers that all gradients of a run may hold together: about a second of clipping.
 _RUN_NUMBERS = 3e7
 _MOST_EPSILON, _MOST_MU = 60.0, 20.0
+#: What each bound takes for granted, and where it comes from; the weakest assumption first.
+_SOURCES = {
+    "any mechanism": "Steinke et al. 2023",
+    "Gaussian trade-off": "Mahloujifar et al. 2024",
+    "Gaussian scores": "normal scores, t and chi-square",
+}
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,8 @@ class CanaryScores:
 def run_canaries(
     step: PrivateStep,
     event: Event,
-    *,
     sample: Sampler | None = None,
+    *,
     n_canaries: int | None = None,
     seed: int = 0,
     progress: Progress = report_nothing,
@@ -94,7 +100,7 @@ def run_canaries(
     present = np.flatnonzero(included)
     rows = np.zeros((len(present), n_canaries))
     rows[np.arange(len(present)), present] = _CANARY_SIZE * step.clip_norm
-    narrow = PrivateStep(step.make, step.clip_norm, n_canaries, step.divisor, step.is_batched)
+    narrow = replace(step, n_parameters=n_canaries)
     scores = np.zeros(n_canaries)
     counts = count_leaves(event)
     n_done, n_all = 0, sum(counts.values())
@@ -131,38 +137,25 @@ def audit_one_run(
       A report on epsilon. Its bound and ceiling are the larger of the two methods that need no normal scores; its rows
       hold all three, each with what it takes for granted.
     """
-    level = (1 - confidence) / 3
-    claimed_mu = mu_of_gaussian(claimed_epsilon, delta)
+    level, names = (1 - confidence) / 3, list(_SOURCES)
     guesses = canaries.list_guesses()
     perfect = [(n_guesses, n_guesses) for n_guesses, _ in guesses]
     n_canaries = len(canaries.scores)
-    bounds = {
-        "any mechanism": bound_epsilon(n_canaries, guesses, delta, level),
-        "Gaussian trade-off": epsilon_of_gaussian(bound_mu_of_run(n_canaries, guesses, level), delta),
-        "Gaussian scores": epsilon_of_gaussian(bound_mu_of_scores(canaries, level), delta),
-    }
-    ceilings = {
-        "any mechanism": bound_epsilon(n_canaries, perfect, delta, level),
-        "Gaussian trade-off": epsilon_of_gaussian(bound_mu_of_run(n_canaries, perfect, level), delta),
-        "Gaussian scores": math.inf,
-    }
-    p_values = {
-        "any mechanism": min(
-            1.0, len(guesses) * min(find_guess_p_value(n_canaries, *pair, claimed_epsilon, delta) for pair in guesses)
-        ),
-        "Gaussian trade-off": _find_run_p_value(n_canaries, guesses, claimed_mu),
-        "Gaussian scores": find_p_value(lambda at: bound_mu_of_scores(canaries, at), claimed_mu),
-    }
+    bounds = _bound_guesses(n_canaries, guesses, delta, level)
+    bounds.append(epsilon_of_gaussian(bound_mu_of_scores(canaries, level), delta))
+    ceilings = [*_bound_guesses(n_canaries, perfect, delta, level), math.inf]
+    p_values = _find_p_values(canaries, guesses, claimed_epsilon, delta)
     fault = f"Who was in a run is guessed more often than epsilon {claimed_epsilon:.3g} allows."
-    checks = [Check(f"epsilon, {name}", bounds[name], claimed_epsilon, p_values[name], fault) for name in bounds]
-    sources = ("Steinke et al. 2023", "Mahloujifar et al. 2024", "normal scores, t and chi-square")
     return AuditReport(
         name="one run",
         quantity="epsilon",
         claimed=claimed_epsilon,
-        lower_bound=max(bounds["any mechanism"], bounds["Gaussian trade-off"]),
-        ceiling=max(ceilings["any mechanism"], ceilings["Gaussian trade-off"]),
-        checks=tuple(checks),
+        lower_bound=max(bounds[:2]),
+        ceiling=max(ceilings[:2]),
+        checks=tuple(
+            Check(f"epsilon, {name}", bound, claimed_epsilon, p_value, fault)
+            for name, bound, p_value in zip(names, bounds, p_values, strict=True)
+        ),
         false_alarm_rate=false_alarm_rate,
         confidence=confidence,
         remarks=(
@@ -170,10 +163,31 @@ def audit_one_run(
             "Noise that is the same in every step is out of sight here; the step audit sees it.",
         ),
         rows=tuple(
-            {"takes for granted": name, "source": source, "lower_bound": bounds[name], "ceiling": ceilings[name]}
-            for name, source in zip(bounds, sources, strict=True)
+            {"takes for granted": name, "source": _SOURCES[name], "lower_bound": bound, "ceiling": ceiling}
+            for name, bound, ceiling in zip(names, bounds, ceilings, strict=True)
         ),
     )
+
+
+def _bound_guesses(n_canaries: int, guesses: list[tuple[int, int]], delta: float, level: float) -> list[float]:
+    """Bounds on epsilon by the two methods that read guesses."""
+    return [
+        bound_epsilon(n_canaries, guesses, delta, level),
+        epsilon_of_gaussian(bound_mu_of_run(n_canaries, guesses, level), delta),
+    ]
+
+
+def _find_p_values(
+    canaries: CanaryScores, guesses: list[tuple[int, int]], claimed_epsilon: float, delta: float
+) -> list[float]:
+    """How unlikely the scores are under the claim, by each method."""
+    n_canaries, claimed_mu = len(canaries.scores), mu_of_gaussian(claimed_epsilon, delta)
+    least = min(find_guess_p_value(n_canaries, *pair, claimed_epsilon, delta) for pair in guesses)
+    return [
+        min(1.0, len(guesses) * least),
+        _find_run_p_value(n_canaries, guesses, claimed_mu),
+        find_p_value(lambda level: bound_mu_of_scores(canaries, level), claimed_mu),
+    ]
 
 
 def find_guess_p_value(n_canaries: int, n_guesses: int, n_right: int, epsilon: float, delta: float) -> float:

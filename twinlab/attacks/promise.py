@@ -162,6 +162,11 @@ class AuditReport:
                 f" At least {self.lower_bound:.3g} {self.quantity} measured ({self.confidence:.0%} confidence), "
                 f"{self.claimed:.3g} claimed."
             )
+            if not self.failed and self.lower_bound > self.claimed and self.confidence < 1:
+                measured += (
+                    f" That is above the claim, which chance alone does in up to {1 - self.confidence:.0%} of correct "
+                    "cases; audit again with more repeats."
+                )
             if self.ceiling is not None:
                 measured += f" This audit could not have shown more than {self.ceiling:.3g}."
         if self.failed:
