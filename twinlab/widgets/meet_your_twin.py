@@ -160,7 +160,7 @@ class MeetYourTwin(Panel):
             forecast,
             what_if,
             signal=chosen["signal"],
-            who=f"person {chosen['person_id']}",
+            who=chosen["person_id"],
             action=f"walking {minutes} min {'now' if start == 0 else f'in {start} h'}",
             limits=self._limits.get(place),
         )
