@@ -26,16 +26,17 @@ _LONGEST_MINUTES = 120
 #: 4.3, 12050 running 9.8).
 _PACES: dict[str, tuple[float, float]] = {"stroll": (85.0, 2.8), "walk": (105.0, 4.3), "run": (155.0, 9.8)}
 _RESTING_MET = 1.25
-#: Wrist-worn trackers overestimate the energy of walking by about half (Feehan et al., JMIR mHealth 6 (2018) e10527).
-_TRACKER_FACTOR = 1.5
-#: Energy above rest of a step in an hour full of walking, in resting hours: the middle of the project's simulated
-#: people.
-_WALKING_ENERGY_PER_STEP = 1.05e-3
+#: Energy above rest of a step in hours of walking, in resting hours, before anything is known of a person. It agrees
+#: with trackers that overestimate the energy of walking by half (Feehan et al., JMIR mHealth 6 (2018) e10527).
+_STEP_ENERGY = 1.0e-3
+#: In hours of walking people also potter, which takes energy and few steps; a plain walk takes this share of it per
+#: step.
+_PLAIN_WALK_SHARE = 0.75
 #: An hour with more steps than this counts as an hour of walking.
 _WALKING_HOUR_STEPS = 1200.0
 #: How much the energy of the same walk differs between people beyond what is known of them (relative standard
 #: deviation).
-ENERGY_UNCERTAINTY = 0.15
+ENERGY_UNCERTAINTY = 0.2
 _RESTING_KCAL = 75.0
 _INTENSITY_PER_MINUTE = {"stroll": 1.0, "walk": 2.0, "run": 3.0}
 
@@ -93,7 +94,7 @@ class Energetics:
         shape = (cohort.n_people, cohort.n_hours)
         if not {"steps", "calories_kcal"} <= set(cohort.signals):
             resting = np.full(shape, _RESTING_KCAL)
-            return cls(resting, resting * _WALKING_ENERGY_PER_STEP)
+            return cls(resting, resting * _STEP_ENERGY)
         steps, energy = cohort.signal("steps").astype(float), cohort.signal("calories_kcal").astype(float)
         at_rest = (steps == 0) & ~np.isnan(energy)
         # The public constant weighs as much as five hours of one's own.
@@ -102,7 +103,7 @@ class Energetics:
         above = np.where(walking, energy - resting, 0).cumsum(1)
         walked = np.where(walking, steps, 0).cumsum(1)
         start = 5 * _WALKING_HOUR_STEPS
-        return cls(resting, (above + start * _WALKING_ENERGY_PER_STEP * resting) / (walked + start))
+        return cls(resting, (above + start * _STEP_ENERGY * resting) / (walked + start))
 
     def added_kcal(self, action: Action, hour: int, expected_kcal: np.ndarray) -> np.ndarray:
         """float (person, hour ahead): energy that an action adds to each of the next hours.
@@ -113,11 +114,9 @@ class Energetics:
           expected_kcal: (person, hour ahead), what the hours would take without it.
         """
         share = action.minutes_in(expected_kcal.shape[1]) / MINUTES_PER_HOUR
-        _, met = _PACES[action.kind]
-        resting, step = self.resting_kcal[:, hour, None], self.step_kcal[:, hour, None]
-        # Half of what the person's own walking says about the person, half of what is known of people.
-        own = np.sqrt(np.clip(step / (resting * _WALKING_ENERGY_PER_STEP), 0.3, 3.0))
-        moving = resting * (1 + _TRACKER_FACTOR * (met - _RESTING_MET) * own)
+        (cadence, usual), (_, met) = _PACES["walk"], _PACES[action.kind]
+        walking = MINUTES_PER_HOUR * cadence * self.step_kcal[:, hour, None] * _PLAIN_WALK_SHARE
+        moving = self.resting_kcal[:, hour, None] + walking * (met - _RESTING_MET) / (usual - _RESTING_MET)
         return share * np.maximum(moving - expected_kcal, 0)
 
 
