@@ -9,7 +9,7 @@ from typing import Any, Literal, Union
 from twinlab.budget import NeighboringRelation, PrivacyUnit
 
 #: Libraries whose version changes what a release means.
-_RECORDED_LIBRARIES = ("twinlab", "torch", "numpy", "opacus", "flwr", "tenseal")
+_RECORDED_LIBRARIES = ("twinlab", "torch", "numpy", "opacus", "opendp", "cryptography", "flwr", "tenseal")
 
 
 @dataclass(frozen=True)

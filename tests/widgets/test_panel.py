@@ -79,7 +79,7 @@ def test_every_choice_of_a_panel_can_be_made_from_code():
     assert panel.values == {
         "person_id": "bea", "signal": "steps", "hour": 200, "horizon_hours": 6, "minutes": 45, "start_in_hours": 2,
     }  # fmt: skip
-    assert "Steps of person bea" in panel.picture.sentence
+    assert "Steps of bea" in panel.picture.sentence
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ _PACKAGES: tuple[tuple[str, str | None, str], ...] = (
     ("vl-convert-python", "vl_convert", "charts without a network"),
     ("papermill", None, "headless notebooks"),
     ("nbconvert", None, "HTML of notebooks"),
+    ("opendp", None, "private answers"),
+    ("cryptography", "cryptography.hazmat.primitives.ciphers", "noise that nobody can repeat"),
     ("opacus", None, "private training"),
     ("flwr", None, "federated learning"),
     ("tenseal", "tenseal", "encrypted queries"),
