@@ -10,6 +10,7 @@ from twinlab.budget import count_leaves
 from twinlab.errors import SpecificationError
 from twinlab.fleet import Fleet
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
+from twinlab.protection.differential_privacy.descent import PrivateTraining
 from twinlab.protection.differential_privacy.frontier import (
     FrontierPoint,
     judge_frontier,
@@ -19,7 +20,6 @@ from twinlab.protection.differential_privacy.frontier import (
     train_frontier,
 )
 from twinlab.protection.differential_privacy.person_rows import PersonRows
-from twinlab.protection.differential_privacy.training import PrivateTraining
 
 WIDTHS = (5, 8, 4, 1)
 EPSILONS = (0.2, 1.0, 8.0)

@@ -9,20 +9,20 @@ import torch
 from twinlab.budget import NonPrivateEvent, count_leaves
 from twinlab.errors import DataContractError, SpecificationError
 from twinlab.fleet import Fleet
-from twinlab.protection.differential_privacy import training
 from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier, compute_epsilon
 from twinlab.protection.differential_privacy.clipping import clip_to, normalise_to, sum_bounded_gradients
+from twinlab.protection.differential_privacy.descent import (
+    PrivateTraining,
+    _Run,
+    find_count_noise,
+    list_events,
+    split_multiplier,
+)
 from twinlab.protection.differential_privacy.gaussian_noise import add_noise, draw_gaussian
 from twinlab.protection.differential_privacy.person_rows import PersonRows, arrange_rows
 from twinlab.protection.differential_privacy.randomness import open_noise
 from twinlab.protection.differential_privacy.schedule import choose_n_steps, shape_noise
-from twinlab.protection.differential_privacy.training import (
-    PrivateTraining,
-    find_count_noise,
-    list_events,
-    split_multiplier,
-    train_privately,
-)
+from twinlab.protection.differential_privacy.training import _Layout, _NetworkSource, train_privately
 
 WIDTHS = (6, 8, 5, 2)
 
@@ -330,11 +330,13 @@ def test_quantile_clipping_finds_the_median_norm():
     settings = PrivateTraining(
         400, n_steps=60, noise_multiplier=0.5, clipping="quantile", clip_norm=50.0, learning_rate=1e-9
     )
-    run = training._Run(fleet, start, settings, torch.tensor([60]), torch.tensor([0]), open_noise())
+    layout = _Layout.of(start, fleet.n_layers)
+    source = _NetworkSource(fleet, layout, rows, settings)
+    run = _Run(layout.flatten(start), settings, torch.tensor([60]), torch.tensor([0]), open_noise())
     for step in range(60):
-        run.step(step, rows)
+        run.step(step, source)
     norms = find_person_gradients(fleet, start, rows).norm(dim=1)
-    assert float(run._clip_norm[0]) == pytest.approx(float(norms.median()), rel=0.15)
+    assert float(run.clip_norm[0]) == pytest.approx(float(norms.median()), rel=0.15)
 
 
 @pytest.mark.parametrize("optimizer", ["descent", "momentum", "adam"])

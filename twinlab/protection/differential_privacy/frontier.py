@@ -26,10 +26,11 @@ from twinlab.errors import SpecificationError
 from twinlab.finding import Finding
 from twinlab.fleet import Fleet, State
 from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier
+from twinlab.protection.differential_privacy.descent import PrivateTraining, list_events
 from twinlab.protection.differential_privacy.person_rows import PersonRows
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
 from twinlab.protection.differential_privacy.schedule import choose_n_steps
-from twinlab.protection.differential_privacy.training import PrivateTraining, list_events, train_privately
+from twinlab.protection.differential_privacy.training import train_privately
 from twinlab.roles import Progress, report_nothing
 
 EPSILONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)

@@ -1,9 +1,4 @@
-"""Private training of many models at once: gradient descent in which no single person counts for much.
-
-In each step every person's mean gradient is bounded, the bounded gradients are summed, Gaussian noise covers any one
-person's share, and the sum is divided by a declared number of people, never by the private one. All people take part in
-every step unless a sampling probability is chosen. What follows the noise (momentum, Adam, averaging the last steps) is
-post-processing and costs nothing. The models of a fleet differ in noise, steps, learning rate, start and seed.
+"""Private training of many networks at once, with a person as the unit.
 
 What is released is the trained state. Norms, losses and gradients on the way are private and are not returned.
 """
@@ -11,85 +6,19 @@ What is released is the trained state. Norms, losses and gradients on the way ar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from twinlab.budget import Event, GaussianEvent, NonPrivateEvent, RepeatedEvent, SampledGaussianEvent
-from twinlab.errors import SpecificationError
+from twinlab.budget import Event
 from twinlab.fleet import Fleet, State
-from twinlab.protection.differential_privacy.clipping import clip_to, normalise_to, sum_bounded_gradients
-from twinlab.protection.differential_privacy.gaussian_noise import add_noise, draw_gaussian
+from twinlab.protection.differential_privacy.clipping import FactorRule, sum_bounded_gradients
+from twinlab.protection.differential_privacy.descent import PrivateTraining, descend, list_events
 from twinlab.protection.differential_privacy.person_rows import PersonRows
 from twinlab.protection.differential_privacy.randomness import NoiseSource
-from twinlab.protection.differential_privacy.schedule import NoiseSchedule, shape_noise
 from twinlab.roles import Progress, report_nothing
-
-ClippingName = Literal["automatic", "fixed", "quantile"]
-OptimizerName = Literal["descent", "momentum", "adam"]
-
-_MOMENTUM = 0.9
-_ADAM_SQUARE, _ADAM_FLOOR = 0.999, 1e-8
-#: Quantile clipping: share of people below the bound that is aimed at, how fast the bound follows, how far it may go.
-_QUANTILE, _QUANTILE_RATE, _QUANTILE_LIMITS = 0.5, 0.2, (1e-3, 1e3)
-#: Noise on the count of people below the bound, in units of the gradient's noise multiplier, and at least.
-_COUNT_NOISE, _LEAST_COUNT_NOISE = 0.75, 1.0
-
-
-@dataclass(frozen=True)
-class PrivateTraining:
-    """Public choices of private training.
-
-    Attributes:
-      expected_people: what sums are divided by: a declared number of people, never counted from the data.
-      n_steps: steps; one number or one per model.
-      noise_multiplier: standard deviation of the noise over the bound of one person, one number or one per model; the
-        mean one where a schedule varies it. Zero trains without privacy.
-      clipping: automatic (everybody brought near the bound), fixed (long gradients shortened), or quantile (the bound
-        follows the median norm, measured with noise of its own).
-      clip_norm: bound of one person's gradient, of any size for automatic clipping; the first bound for quantile.
-      sampling_probability: with which each person takes part in a step, each time anew; 1 is everybody, always.
-      noise_schedule: constant, or falling or rising by 2.3 from the first step to the last at the same cost.
-      optimizer: what is done with the noisy mean gradient.
-      learning_rate: of the optimizer, one number or one per model.
-      rows_per_step: rows of each person in a step, other rows in the next; all rows when None.
-      tail: share of the steps, at the end, whose states are averaged.
-      row_seed: drives which rows a step uses, the same places for everybody.
-    """
-
-    expected_people: int
-    n_steps: int | Sequence[int] = 100
-    noise_multiplier: float | Sequence[float] = 0.0
-    clipping: ClippingName = "automatic"
-    clip_norm: float = 1.0
-    sampling_probability: float = 1.0
-    noise_schedule: NoiseSchedule = "constant"
-    optimizer: OptimizerName = "momentum"
-    learning_rate: float | Sequence[float] = 0.1
-    rows_per_step: int | None = None
-    tail: float = 0.5
-    row_seed: int = 0
-
-    def __post_init__(self) -> None:
-        faults = []
-        if self.expected_people < 1:
-            faults.append(f"expected_people: expected a declared number of at least 1, got {self.expected_people}")
-        if min(_as_list(self.n_steps)) < 1:
-            faults.append(f"n_steps: expected at least 1, got {self.n_steps}")
-        if not min(_as_list(self.noise_multiplier)) >= 0:
-            faults.append(f"noise_multiplier: expected at least 0, got {self.noise_multiplier}")
-        if not (0 < self.clip_norm < math.inf):
-            faults.append(f"clip_norm: expected a number above 0, got {self.clip_norm}")
-        if not 0 < self.sampling_probability <= 1:
-            faults.append(f"sampling_probability: expected above 0 to 1, got {self.sampling_probability}")
-        if not 0 < self.tail <= 1:
-            faults.append(f"tail: expected above 0 to 1, got {self.tail}")
-        if faults:
-            raise SpecificationError("private training cannot run as asked\n" + "\n".join(f"  - {f}" for f in faults))
 
 
 @dataclass(frozen=True)
@@ -105,32 +34,6 @@ class PrivatelyTrained:
     state: State = field(repr=False)
     events: tuple[tuple[Event, ...], ...]
     is_rehearsal: bool
-
-
-def list_events(settings: PrivateTraining, n_models: int) -> tuple[tuple[Event, ...], ...]:
-    """What training will cost each model: known, and to be charged to a ledger, before any noise is drawn.
-
-    A noise schedule gives one event per level, which accounting composes exactly.
-
-    >>> list_events(PrivateTraining(expected_people=100, n_steps=50, noise_multiplier=12.0), 1)[0]
-    (RepeatedEvent(event=GaussianEvent(noise_multiplier=12.0), n_times=50),)
-    """
-    found: list[tuple[Event, ...]] = []
-    q = settings.sampling_probability
-    for n_steps, multiplier in zip(
-        _per_model(settings.n_steps, n_models), _per_model(settings.noise_multiplier, n_models), strict=True
-    ):
-        if multiplier == 0:
-            found.append((NonPrivateEvent(),))
-            continue
-        levels, counts = np.unique(multiplier * shape_noise(int(n_steps), settings.noise_schedule), return_counts=True)
-        found.append(
-            tuple(
-                RepeatedEvent(GaussianEvent(level) if q == 1 else SampledGaussianEvent(level, q), count)
-                for level, count in zip(levels.tolist(), counts.tolist(), strict=True)
-            )
-        )
-    return tuple(found)
 
 
 def train_privately(
@@ -154,25 +57,43 @@ def train_privately(
     Returns:
       The state, and the events that accounting turns into epsilon.
     """
-    n_models = fleet.n_models
-    n_steps = torch.tensor([int(each) for each in _per_model(settings.n_steps, n_models)])
-    # Models that train longest come first, so that those still training are always the first few.
-    order = torch.argsort(n_steps, descending=True, stable=True)
-    run = _Run(fleet, {name: value[order] for name, value in start.items()}, settings, n_steps[order], order, noise)
-    batches = _Batches(rows.clean(), settings)
-    longest = int(n_steps.max())
-    for step in range(longest):
-        run.step(step, batches.take(step))
-        progress("training privately", step + 1, longest)
-    back = torch.argsort(order)
-    state = {name: value[back] for name, value in run.average().items()}
-    return PrivatelyTrained(state, list_events(settings, n_models), noise.is_rehearsal)
+    layout = _Layout.of(start, fleet.n_layers)
+    source = _NetworkSource(fleet, layout, rows.clean(), settings)
+    flat = descend(source, layout.flatten(start), settings, noise, progress)
+    return PrivatelyTrained(layout.view(flat), list_events(settings, fleet.n_models), noise.is_rehearsal)
 
 
-class _Batches:
-    """The rows of each step: the same places of everybody, in an order that depends on public numbers only."""
+@dataclass(frozen=True)
+class _Layout:
+    """Where each parameter of a model lies in a flat vector."""
 
-    def __init__(self, rows: PersonRows, settings: PrivateTraining) -> None:
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor], n_layers: int) -> _Layout:
+        """Layer by layer, weights before biases: the order in which gradients come."""
+        names = [f"{kind}_{layer}" for layer in range(n_layers) for kind in ("weight", "bias")]
+        return cls({name: tuple(state[name].shape[1:]) for name in names})
+
+    def flatten(self, state: Mapping[str, Tensor]) -> Tensor:
+        """(model, parameter)."""
+        return torch.cat([state[name].flatten(1) for name in self.shapes], dim=1)
+
+    def view(self, flat: Tensor) -> State:
+        """The flat tensor seen as named parameters."""
+        parts = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)
+        return {
+            name: part.reshape(len(flat), *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+
+class _NetworkSource:
+    """Gradients of networks on the rows of each step: the same places of everybody, in a public order."""
+
+    def __init__(self, fleet: Fleet, layout: _Layout, rows: PersonRows, settings: PrivateTraining) -> None:
+        self._fleet, self._layout = fleet, layout
+        self.n_people = rows.n_people
         n_rows, wanted = rows.n_rows, settings.rows_per_step or rows.n_rows
         self._parts = [rows]
         if wanted < n_rows:
@@ -180,123 +101,10 @@ class _Batches:
             places = torch.randperm(n_rows, generator=draw)[: n_rows // wanted * wanted]
             self._parts = [rows.take_rows(part) for part in places.split(wanted)]
 
-    def take(self, step: int) -> PersonRows:
-        """Rows of a step counted from 0."""
-        return self._parts[step % len(self._parts)]
-
-
-class _Run:
-    """Many models in training; parameters lie in one flat tensor (model, parameter)."""
-
-    def __init__(
-        self,
-        fleet: Fleet,
-        start: State,
-        settings: PrivateTraining,
-        n_steps: Tensor,
-        order: Tensor,
-        noise: NoiseSource,
-    ) -> None:
-        self._fleet, self._settings, self._noise = fleet, settings, noise
-        self._names = [f"{kind}_{layer}" for layer in range(fleet.n_layers) for kind in ("weight", "bias")]
-        self._shapes = {name: start[name].shape[1:] for name in self._names}
-        self._flat = torch.cat([start[name].flatten(1) for name in self._names], dim=1)
-        self._average = torch.zeros_like(self._flat)
-        self._mean, self._square = torch.zeros_like(self._flat), torch.zeros_like(self._flat)
-        self._n_steps = n_steps
-        n_models = fleet.n_models
-        self._multiplier = torch.tensor(_per_model(settings.noise_multiplier, n_models))[order]
-        self._rate = torch.tensor(_per_model(settings.learning_rate, n_models))[order]
-        self._clip_norm = torch.full((n_models,), settings.clip_norm)
-        self._n_averaged = (n_steps * settings.tail).ceil().long()
-        self._noise_shape = torch.zeros(n_models, int(n_steps.max()))
-        for k, steps in enumerate(n_steps.tolist()):
-            self._noise_shape[k, :steps] = torch.from_numpy(shape_noise(steps, settings.noise_schedule).copy())
-
-    def step(self, step: int, rows: PersonRows) -> None:
-        """One step of every model that still trains."""
-        k = int((self._n_steps > step).sum())
-        fleet = Fleet(k, self._fleet.widths, self._fleet.activation, self._fleet.loss)
-        clip_norm, q = self._clip_norm[:k], self._settings.sampling_probability
-        multiplier = self._multiplier[:k] * self._noise_shape[:k, step]
-        included = None if q == 1 else self._sample_people(k, rows.n_people)
-        bound = normalise_to if self._settings.clipping == "automatic" else clip_to
-        rule = bound(clip_norm, self._flat.shape[1])
-        total, norms = sum_bounded_gradients(fleet, self._view(self._flat[:k]), rows, rule, included)
-        if self._settings.clipping == "quantile":
-            count_noise = find_count_noise(multiplier)
-            noisy = add_noise(total, clip_norm, split_multiplier(multiplier, count_noise), self._noise)
-            self._follow_quantile(norms, included, count_noise)
-        else:
-            noisy = add_noise(total, clip_norm, multiplier, self._noise)
-        self._move(noisy.div_(self._settings.expected_people * q), step)
-
-    def average(self) -> State:
-        """The mean of each model's last states."""
-        return self._view(self._average)
-
-    def _sample_people(self, n_models: int, n_people: int) -> Tensor:
-        """Bool (model, person): independent draws per model, person and step."""
-        return torch.from_numpy(self._noise.draw_uniform((n_models, n_people)) < self._settings.sampling_probability)
-
-    def _follow_quantile(self, norms: Tensor, included: Tensor | None, count_noise: Tensor) -> None:
-        """Move each bound towards the noisy share of people below it (Andrew et al., NeurIPS 2021, equation 4)."""
-        k = len(norms)
-        below = (norms <= self._clip_norm[:k, None]).float() - 0.5
-        count = (below if included is None else below * included).sum(1) + draw_gaussian(self._noise, k) * count_noise
-        expected = self._settings.expected_people * self._settings.sampling_probability
-        share = (count / expected + 0.5).clamp(0, 1)
-        moved = self._clip_norm[:k] * torch.exp(-_QUANTILE_RATE * (share - _QUANTILE))
-        self._clip_norm = torch.cat([moved.clamp(*_QUANTILE_LIMITS), self._clip_norm[k:]])
-
-    def _move(self, gradient: Tensor, step: int) -> None:
-        """Post-processing: the optimizer, and the average over the last steps."""
-        k = len(gradient)
-        flat, rate = self._flat[:k], self._rate[:k, None]
-        if self._settings.optimizer == "descent":
-            flat.sub_(gradient.mul_(rate))
-        else:
-            mean = self._mean[:k].lerp_(gradient, 1 - _MOMENTUM)
-            change = mean / (1 - _MOMENTUM ** (step + 1))
-            if self._settings.optimizer == "adam":
-                square = self._square[:k].mul_(_ADAM_SQUARE).addcmul_(gradient, gradient, value=1 - _ADAM_SQUARE)
-                change.div_((square / (1 - _ADAM_SQUARE ** (step + 1))).sqrt_().add_(_ADAM_FLOOR))
-            flat.sub_(change.mul_(rate))
-        first = self._n_steps[:k] - self._n_averaged[:k]
-        share = torch.where(first <= step, 1.0 / self._n_averaged[:k], 0.0)
-        self._average[:k].addcmul_(flat, share[:, None])
-
-    def _view(self, flat: Tensor) -> State:
-        """The flat tensor seen as named parameters."""
-        parts = flat.split([math.prod(shape) for shape in self._shapes.values()], dim=1)
-        return {
-            name: part.view(len(flat), *shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
-        }
-
-
-def find_count_noise(noise_multiplier: Tensor) -> Tensor:
-    """Standard deviation of the noise on the count of people below the bound, for quantile clipping: (model,)."""
-    return (_COUNT_NOISE * noise_multiplier).clamp(min=_LEAST_COUNT_NOISE)
-
-
-def split_multiplier(noise_multiplier: Tensor, count_noise: Tensor) -> Tensor:
-    """The larger noise on gradients that makes gradient and count together cost what `noise_multiplier` costs.
-
-    The count moves by at most one half with a person, since each counts plus or minus one half.
-    Source: Andrew et al., "Differentially Private Learning with Adaptive Clipping", NeurIPS 2021, theorem 1.
-    """
-    return (noise_multiplier**-2 - (2 * count_noise) ** -2).rsqrt()
-
-
-def _as_list(setting: float | Sequence[float]) -> list[float]:
-    return [float(setting)] if isinstance(setting, (int, float)) else [float(each) for each in setting]
-
-
-def _per_model(setting: float | Sequence[float], n_models: int) -> list[float]:
-    """One number per model."""
-    found = _as_list(setting)
-    if len(found) not in (1, n_models):
-        raise SpecificationError(
-            f"private training: expected one number or {n_models}, one per model, got {len(found)}"
-        )
-    return found * n_models if len(found) == 1 else found
+    def sum_bounded(
+        self, parameters: Tensor, step: int, rule: FactorRule, included: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The sum and the norms, for the first few models of the fleet."""
+        fleet = Fleet(len(parameters), self._fleet.widths, self._fleet.activation, self._fleet.loss)
+        rows = self._parts[step % len(self._parts)]
+        return sum_bounded_gradients(fleet, self._layout.view(parameters), rows, rule, included)
