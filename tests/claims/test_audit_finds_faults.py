@@ -19,6 +19,8 @@ from twinlab.attacks.audit import TrainingUnderAudit, audit_release
 from twinlab.attacks.promise import PrivateStep
 from twinlab.attacks.sampler_audit import audit_sampler
 from twinlab.attacks.step_audit import TEST_NOISE_MULTIPLIER, audit_step
+from twinlab.protection.differential_privacy.accounting import compute_epsilon
+from twinlab.protection.differential_privacy.randomness import open_noise
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 64
@@ -64,6 +66,22 @@ def test_no_false_alarm_in_60_correct_runs_and_bounds_stay_below_the_claim(plant
         n_above += [row["lower_bound"] > guarantee.epsilon for row in badge.bounds[:3]]
     assert faults == []
     assert (n_above <= 20).all()
+
+
+@pytest.mark.parametrize("clipping", ["automatic", "fixed"])
+def test_twinlabs_own_private_training_passes_its_audit(planted, clipping):
+    """Through the door that users take; the noise is a rehearsal's, so that nothing varies from run to run."""
+    noise = open_noise(rehearsal=True, seed=1)
+    target = TrainingUnderAudit(planted.make_training_step(clipping, 300, noise), account=compute_epsilon)
+    badge = audit_release(planted.promise(planted.train(10.0, 40)), target)
+    assert badge.faults == ()
+    assert badge.implied_epsilon > 0.5 * badge.claimed_epsilon
+
+
+def test_the_same_training_with_four_fifths_of_the_noise_does_not(planted):
+    step = planted.make_training_step("fixed", 300, open_noise(rehearsal=True, seed=1), noise_factor=0.8)
+    badge = audit_release(planted.promise(planted.train(10.0, 40)), TrainingUnderAudit(step), n_canaries=200)
+    assert badge.faults[0] == "There is too little noise."
 
 
 def make_opacus_step(mode, loss_per_sample_is_flat):
