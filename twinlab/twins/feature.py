@@ -75,7 +75,7 @@ class Clock:
     def of(cls, start: pd.Timestamp, n_hours: int, margin: int) -> Clock:
         """The clock of a grid that begins at `start`."""
         times = pd.date_range(start, periods=n_hours + margin, freq="h")
-        hour, weekend = times.hour.to_numpy(), times.dayofweek.to_numpy() >= 5
+        hour, weekend = times.hour.to_numpy(), times.day_of_week.to_numpy() >= 5
         angle = 2 * np.pi * hour / HOURS_PER_DAY
         waves = np.stack([wave(k * angle) for k in (1, 2, 3, 4) for wave in (np.sin, np.cos)], axis=-1)
         kind = weekend.astype(float)[:, None]
