@@ -21,11 +21,11 @@ N_MODELS = 64
 
 def train_in_a_loop(fleet, state, inputs, targets, settings):
     """One model after the other; returns their parameters stacked as a fleet's."""
-    trained = {name: [] for name in state}
+    trained: dict[str, list[torch.Tensor]] = {name: [] for name in state}
     for k in range(fleet.n_models):
-        layers = []
-        for layer in range(fleet.n_layers):
-            linear = torch.nn.Linear(*state[f"weight_{layer}"].shape[1:])
+        layers: list[torch.nn.Module] = []
+        linears = [torch.nn.Linear(*state[f"weight_{layer}"].shape[1:]) for layer in range(fleet.n_layers)]
+        for layer, linear in enumerate(linears):
             with torch.no_grad():
                 linear.weight.copy_(state[f"weight_{layer}"][k].T)
                 linear.bias.copy_(state[f"bias_{layer}"][k])
@@ -40,8 +40,8 @@ def train_in_a_loop(fleet, state, inputs, targets, settings):
                 loss.backward()
                 optimizer.step()
         for layer in range(fleet.n_layers):
-            trained[f"weight_{layer}"].append(model[2 * layer].weight.detach().T)
-            trained[f"bias_{layer}"].append(model[2 * layer].bias.detach())
+            trained[f"weight_{layer}"].append(linears[layer].weight.detach().T)
+            trained[f"bias_{layer}"].append(linears[layer].bias.detach())
     return {name: torch.stack(values) for name, values in trained.items()}
 
 
@@ -82,8 +82,8 @@ def main():
         "max_difference": max(row["difference"] for row in rows[:2]),
     }
     context = {
-        "work": f"{N_MODELS} models {WIDTHS}, own data of 320 rows, minibatches of 32, Adam, {n_repeats} repeats,
-        median", "threads": torch.get_num_threads(),
+        "work": f"{N_MODELS} models {WIDTHS}, own data of 320 rows, minibatches of 32, Adam; median of {n_repeats}",
+        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "all": rows,
     }

@@ -15,6 +15,7 @@ from twinlab.cohorts.simulator import SIMULATED_SIGNALS, Intervention, estimate_
 from twinlab.evaluation.effect import measure_effects
 from twinlab.evaluation.utility import measure_coverage, measure_errors
 from twinlab.experiment import BayesianTwin, CentralLearning
+from twinlab.finding import Finding
 from twinlab.twins.action import Action
 from twinlab.twins.baseline import MODELS
 from twinlab.twins.population import train_population
@@ -37,7 +38,7 @@ NAMES = (
 
 def compare(course, horizon=1):
     """All models on the same rows of everybody's test time; prints a table, returns findings by name."""
-    found = {}
+    found: dict[str, Finding] = {}
     for column, signal in enumerate(course.targets):
         counted = course.is_test() & course.is_comparable(signal, horizon)
         actual = course.actual[..., column]
@@ -133,8 +134,9 @@ def measure_drift(context):
             after = [np.nanmean(off[:, begin + 24 * day : begin + 24 * (day + 1)]) for day in range(14)]
             late = [day for day, error in enumerate(after) if error > 1.2 * before]
             days[f"{what}, {label}"] = float(late[-1] + 1) if late else 0.0
-            print(f"  {what:16s} {label:17s} before {before:5.2f}, days after " + " ".join(f"{e:.2f}" for e in
-            after[:7]))
+            print(
+                f"  {what:16s} {label:17s} before {before:5.2f}, days after " + " ".join(f"{e:.2f}" for e in after[:7])
+            )
     context["drift_days"] = days
     return max(days["forecast, default"], days["response, default"])
 
@@ -149,9 +151,9 @@ def main():
     choices = parser.parse_args()
     values = dict.fromkeys(NAMES)
     context = {
-        "tuning": "prior variances, drift and step sizes of intervals: on the Fitbit training time and on simulated
-        people " "of other seeds, while figures of the Fitbit test time were in sight; energy of a walk: on simulated
-        people of " "another seed",
+        "tuning": "prior variances, drift and steps of intervals on the Fitbit training time and on simulated people "
+        "of other seeds, while figures of the Fitbit test time were in sight; energy of a walk on simulated people of "
+        "another seed",
         "split": "first 70 % of each person's measured hours train, last 30 % test; next hour; the twin learns on",
         "threads": torch.get_num_threads(),
     }

@@ -61,6 +61,8 @@ class IntervalTracker:
         """
         weight = scored.to(self._slow.dtype)
         surprise = weight * (torch.stack([actual < low, actual > high]).to(weight.dtype) - self._miss)
+        # A multiplier that has grown beyond one moves in proportion, so that a scale far too small is made up for soon.
+        surprise *= self._slow.clamp(min=1)
         self._slow.add_(surprise, alpha=SLOW_STEP)
         self._fast.mul_(1 - weight * (1 - FAST_MEMORY)).add_(surprise, alpha=FAST_STEP)
 
