@@ -22,7 +22,7 @@ from twinlab.protection.differential_privacy.gaussian_noise import add_noise, dr
 from twinlab.protection.differential_privacy.person_rows import PersonRows, arrange_rows
 from twinlab.protection.differential_privacy.randomness import open_noise
 from twinlab.protection.differential_privacy.schedule import choose_n_steps, shape_noise
-from twinlab.protection.differential_privacy.training import _Layout, _NetworkSource, train_privately
+from twinlab.protection.differential_privacy.training import StepRows, _Layout, _NetworkSource, train_privately
 
 WIDTHS = (6, 8, 5, 2)
 
@@ -331,7 +331,7 @@ def test_quantile_clipping_finds_the_median_norm():
         400, n_steps=60, noise_multiplier=0.5, clipping="quantile", clip_norm=50.0, learning_rate=1e-9
     )
     layout = _Layout.of(start, fleet.n_layers)
-    source = _NetworkSource(fleet, layout, rows, settings)
+    source = _NetworkSource(fleet, layout, StepRows(rows, settings))
     run = _Run(layout.flatten(start), settings, torch.tensor([60]), torch.tensor([0]), open_noise())
     for step in range(60):
         run.step(step, source)

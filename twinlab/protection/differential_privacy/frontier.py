@@ -30,7 +30,7 @@ from twinlab.protection.differential_privacy.descent import PrivateTraining, lis
 from twinlab.protection.differential_privacy.person_rows import PersonRows
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
 from twinlab.protection.differential_privacy.schedule import choose_n_steps
-from twinlab.protection.differential_privacy.training import train_privately
+from twinlab.protection.differential_privacy.training import StepRows, train_privately
 from twinlab.roles import Progress, report_nothing
 
 EPSILONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
@@ -159,7 +159,7 @@ def train_frontier(
         )
     yield _make_points(fleet, start, evaluate, 0.0, frontier.seeds, [()] * fleet.n_models, is_rehearsal=False)
     total = sum(int(np.max(settings.n_steps)) for settings in frontier.settings)
-    job = _Job(fleet, start, rows.clean(), frontier, evaluate, rehearsal_seed)
+    job = _Job(fleet, start, StepRows(rows, frontier.settings[0]), frontier, evaluate, rehearsal_seed)
     n_threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(n_workers, "frontier", initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -191,7 +191,7 @@ class _Job:
 
     fleet: Fleet
     start: Mapping[str, Tensor]
-    rows: PersonRows
+    rows: StepRows
     frontier: Frontier
     evaluate: Evaluate
     rehearsal_seed: int | None

@@ -36,10 +36,38 @@ class PrivatelyTrained:
     is_rehearsal: bool
 
 
+class StepRows:
+    """People's rows cut into the rows of each step: the same places of everybody, in a public order; private.
+
+    Args:
+      rows: of people; private.
+      settings: public.
+    """
+
+    def __init__(self, rows: PersonRows, settings: PrivateTraining) -> None:
+        """Cut; several trainings may share the result."""
+        rows = rows.clean()
+        n_rows, wanted = rows.n_rows, settings.rows_per_step or rows.n_rows
+        self._parts = [rows]
+        if wanted < n_rows:
+            draw = torch.Generator().manual_seed(settings.row_seed)
+            places = torch.randperm(n_rows, generator=draw)[: n_rows // wanted * wanted]
+            self._parts = [rows.take_rows(part) for part in places.split(wanted)]
+
+    @property
+    def n_people(self) -> int:
+        """Number of people; private unless it was declared."""
+        return self._parts[0].n_people
+
+    def take(self, step: int) -> PersonRows:
+        """Rows of a step counted from 0."""
+        return self._parts[step % len(self._parts)]
+
+
 def train_privately(
     fleet: Fleet,
     start: Mapping[str, Tensor],
-    rows: PersonRows,
+    rows: PersonRows | StepRows,
     settings: PrivateTraining,
     noise: NoiseSource,
     progress: Progress = report_nothing,
@@ -49,7 +77,7 @@ def train_privately(
     Args:
       fleet: the models.
       start: where to start, left unchanged; public, such as fresh weights or a state trained on simulated people.
-      rows: of people; private.
+      rows: of people, as they are or cut before by `StepRows`; private.
       settings: public.
       noise: where protective noise comes from; opened by `randomness.open_noise`.
       progress: called once a step with the steps of the longest model.
@@ -58,7 +86,8 @@ def train_privately(
       The state, and the events that accounting turns into epsilon.
     """
     layout = _Layout.of(start, fleet.n_layers)
-    source = _NetworkSource(fleet, layout, rows.clean(), settings)
+    cut = rows if isinstance(rows, StepRows) else StepRows(rows, settings)
+    source = _NetworkSource(fleet, layout, cut)
     flat = descend(source, layout.flatten(start), settings, noise, progress)
     return PrivatelyTrained(layout.view(flat), list_events(settings, fleet.n_models), noise.is_rehearsal)
 
@@ -89,22 +118,15 @@ class _Layout:
 
 
 class _NetworkSource:
-    """Gradients of networks on the rows of each step: the same places of everybody, in a public order."""
+    """Gradients of networks on the rows of each step."""
 
-    def __init__(self, fleet: Fleet, layout: _Layout, rows: PersonRows, settings: PrivateTraining) -> None:
-        self._fleet, self._layout = fleet, layout
+    def __init__(self, fleet: Fleet, layout: _Layout, rows: StepRows) -> None:
+        self._fleet, self._layout, self._rows = fleet, layout, rows
         self.n_people = rows.n_people
-        n_rows, wanted = rows.n_rows, settings.rows_per_step or rows.n_rows
-        self._parts = [rows]
-        if wanted < n_rows:
-            draw = torch.Generator().manual_seed(settings.row_seed)
-            places = torch.randperm(n_rows, generator=draw)[: n_rows // wanted * wanted]
-            self._parts = [rows.take_rows(part) for part in places.split(wanted)]
 
     def sum_bounded(
         self, parameters: Tensor, step: int, rule: FactorRule, included: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The sum and the norms, for the first few models of the fleet."""
         fleet = Fleet(len(parameters), self._fleet.widths, self._fleet.activation, self._fleet.loss)
-        rows = self._parts[step % len(self._parts)]
-        return sum_bounded_gradients(fleet, self._layout.view(parameters), rows, rule, included)
+        return sum_bounded_gradients(fleet, self._layout.view(parameters), self._rows.take(step), rule, included)

@@ -1,0 +1,205 @@
+"""The whole curve of privacy against utility, 12 epsilons x 5 seeds, beside a loop of 60 runs of Opacus.
+
+Model, people, rows, steps and epsilons are the same, in one process, and so is the unit: a person is one sample of many
+rows to Opacus. Its loop is the one its documentation teaches: an engine per run that calibrates its noise, a data loader,
+hooks. Ours calibrates too. `ratio_60_runs` compares whole runs, `ratio_60_runs_steps_only` leaves the calibration of both
+out. --quick runs Opacus once per epsilon (12 of the 60 runs, which differ in nothing but the seed) and counts each five
+times; --full runs all 60. Opacus gets whichever number of threads is faster for it.
+
+Run: python benchmarks/frontier.py [--full]
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from twinlab.experiment import BayesianTwin, CentralLearning, Experiment
+from twinlab.fleet import Fleet
+from twinlab.pipeline import load_cohort
+from twinlab.protection.differential_privacy.descent import PrivateTraining
+from twinlab.protection.differential_privacy.frontier import (
+    EPSILONS,
+    SEEDS,
+    Frontier,
+    judge_frontier,
+    plan_frontier,
+    score_people,
+    train_frontier,
+)
+from twinlab.protection.differential_privacy.person_rows import PersonRows, arrange_rows
+from twinlab.protection.differential_privacy.training import StepRows
+from twinlab.twins.feature import FeatureTable, choose_targets
+from twinlab.twins.population import first_test_hours, make_backbone
+
+try:
+    from opacus import PrivacyEngine
+
+    from twinlab.protection.differential_privacy.record_level import make_module
+except ImportError:
+    PrivacyEngine = None
+
+ROWS_PER_PERSON, ROWS_PER_STEP, HORIZONS = 640, 8, (1, 2, 6, 14)
+N_SCORED = 12
+
+
+def load_rows() -> tuple[PersonRows, Fleet, tuple[str, ...]]:
+    """Rows of the default cohort for the default twin's backbone, and its shape."""
+    cohort, twin, learn = load_cohort(Experiment()), BayesianTwin(), CentralLearning()
+    targets = choose_targets(cohort.signals, twin.targets)
+    table = FeatureTable(cohort, targets, twin.max_horizon_hours)
+    cut = first_test_hours(cohort, learn.train_fraction)
+    inputs, answers = [], []
+    for horizon in HORIZONS:
+        wanted = np.full_like(table.values, np.nan)
+        wanted[:, : table.n_hours - horizon] = table.values[:, horizon:]
+        wanted[np.arange(table.n_hours)[None, :] + horizon >= cut[:, None]] = np.nan
+        inputs.append(torch.from_numpy(table.short(horizon)))
+        answers.append(torch.from_numpy(wanted))
+    rows = arrange_rows(list(torch.cat(inputs, dim=1)), list(torch.cat(answers, dim=1)), ROWS_PER_PERSON)
+    return rows, make_backbone(twin, cohort.signals, targets, n_models=len(SEEDS)), targets
+
+
+class PeopleDataset(Dataset):
+    """A person is a sample; which of a person's rows a step uses is set from outside."""
+
+    def __init__(self, cut: StepRows) -> None:
+        self._cut = cut
+        self.step = 0
+
+    def __len__(self) -> int:
+        return self._cut.n_people
+
+    def __getitem__(self, person: int) -> tuple[Tensor, Tensor, Tensor]:
+        rows = self._cut.take(self.step)
+        return rows.inputs[person], rows.targets[person], rows.weights[person]
+
+
+def run_opacus(fleet: Fleet, seed: int, data: PeopleDataset, epsilon: float, delta: float, n_steps: int):
+    """One run as the documentation has it: seconds of calibration and of steps."""
+    begin = time.perf_counter()
+    alone = Fleet(1, fleet.widths, fleet.activation)
+    module = make_module(alone, alone.init([seed]))
+    module, optimizer, loader = PrivacyEngine().make_private_with_epsilon(
+        module=module,
+        optimizer=torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9),
+        data_loader=DataLoader(data, batch_size=len(data)),
+        target_epsilon=epsilon,
+        target_delta=delta,
+        epochs=n_steps,
+        max_grad_norm=1.0,
+    )
+    ready = time.perf_counter()
+    for step in range(n_steps):
+        data.step = step
+        for inputs, targets, weights in loader:
+            optimizer.zero_grad()
+            wrong = (module(inputs) - targets).square() * weights
+            (wrong.sum((1, 2)) / weights.sum((1, 2)).clamp(min=1)).mean().backward()
+            optimizer.step()
+    return ready - begin, time.perf_counter() - ready
+
+
+def loop_opacus(fleet: Fleet, rows: PersonRows, frontier: Frontier, n_seeds: int) -> tuple[float, float, int]:
+    """Seconds of calibration and of steps for the whole curve, and how many runs were made."""
+    data = PeopleDataset(StepRows(rows, frontier.settings[0]))
+    # small products gain nothing from a second thread; let Opacus show which suits it
+    n_threads, speeds = torch.get_num_threads(), {}
+    for n in sorted({1, n_threads}):
+        torch.set_num_threads(n)
+        speeds[n] = run_opacus(fleet, 0, data, 1.0, frontier.delta, 20)[1]
+    torch.set_num_threads(min(speeds, key=lambda n: speeds[n]))
+    calibration = steps = 0.0
+    for settings, epsilon in zip(frontier.settings, frontier.epsilons, strict=True):
+        for seed in frontier.seeds[:n_seeds]:
+            assert isinstance(settings.n_steps, int)
+            first, rest = run_opacus(fleet, seed, data, epsilon, frontier.delta, settings.n_steps)
+            calibration, steps = calibration + first, steps + rest
+    torch.set_num_threads(n_threads)
+    share = len(frontier.seeds) / n_seeds
+    return calibration * share, steps * share, n_seeds * len(frontier.epsilons)
+
+
+def trace(fleet: Fleet, rows: PersonRows, training: PrivateTraining, delta: float, scored: PersonRows, names):
+    """Our whole curve: the plan, seconds of planning, of the first private point and of all, and the points."""
+    begin = time.perf_counter()
+    frontier = plan_frontier(training, delta)
+    planned = time.perf_counter() - begin
+    points, first = [], 0.0
+    evaluate = score_people(scored, names)
+    for group in train_frontier(fleet, fleet.init(SEEDS), rows, frontier, evaluate):
+        points += group
+        if not first and group[0].epsilon > 0:
+            first = time.perf_counter() - begin
+    return frontier, planned, first, time.perf_counter() - begin, points
+
+
+def main() -> None:
+    """Measure and print the curve, a table and a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="12 of the 60 Opacus runs (the default)")
+    parser.add_argument("--full", action="store_true", help="all 60 Opacus runs")
+    is_full = parser.parse_args().full
+    warnings.simplefilter("ignore")
+    rows, fleet, names = load_rows()
+    scored = rows.take_people(torch.arange(N_SCORED))
+    rows = rows.take_people(torch.arange(N_SCORED, rows.n_people))
+    training = PrivateTraining(rows.n_people, rows_per_step=ROWS_PER_STEP)
+    delta = 1 / (1.1 * rows.n_people)
+    trace(fleet, rows, training, delta, scored, names)  # warm up
+    rounds = [trace(fleet, rows, training, delta, scored, names) for _ in range(3)]
+    frontier, planned, first, total, points = sorted(rounds, key=lambda each: each[3])[1]
+    finding = judge_frontier(points, names[0])
+    print(
+        f"mean absolute error of {names[0]} (scaled), {N_SCORED} people nobody trained on; zero budget {finding.baseline:.3f}"
+    )
+    print(f"{'epsilon':>8}{'mean':>8}{'lowest':>8}{'highest':>9}  verdict")
+    for row in finding.table:
+        print(f"{row['epsilon']:>8g}{row['mean']:>8.3f}{row['lowest']:>8.3f}{row['highest']:>9.3f}  {row['verdict']}")
+    print(f"{finding.sentence}\n")
+    print(
+        f"ours: first point {first:.2f} s, all {frontier.n_points} points {total:.2f} s, of it calibration {planned:.2f} s"
+    )
+    values: dict[str, float | None] = {
+        "ratio_60_runs": None,
+        "ratio_60_runs_steps_only": None,
+        "first_point_seconds": round(first, 3),
+        "all_points_seconds": round(total, 3),
+    }
+    context: dict[str, object] = {
+        "n_people": rows.n_people,
+        "widths": list(fleet.widths),
+        "rows_per_step": ROWS_PER_STEP,
+        "n_steps": [settings.n_steps for settings in frontier.settings],
+        "epsilons": list(EPSILONS),
+        "delta": round(delta, 5),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    if PrivacyEngine is None:
+        context["ratio_60_runs"] = "Opacus is not installed"
+    else:
+        calibration, steps, n_runs = loop_opacus(fleet, rows, frontier, len(SEEDS) if is_full else 1)
+        values["ratio_60_runs"] = round((calibration + steps) / total, 1)
+        values["ratio_60_runs_steps_only"] = round(steps / (total - planned), 1)
+        context |= {"opacus_runs_measured": n_runs, "opacus_seconds": round(calibration + steps, 1)}
+        note = (
+            ""
+            if n_runs == frontier.n_points
+            else f", from {n_runs} runs, each counted {frontier.n_points // n_runs} times"
+        )
+        print(f"Opacus, 60 runs: {calibration + steps:.1f} s, of it calibration {calibration:.1f} s{note}")
+    print(json.dumps({"benchmark": "frontier", "values": values, "context": context}))
+
+
+if __name__ == "__main__":
+    main()
