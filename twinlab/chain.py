@@ -149,24 +149,29 @@ def find_seal(path: Path, seal_path: str | Path | None) -> Path:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """A connection that holds the write lock."""
-    connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
+    # a short wait inside SQLite and patience outside: two processes that make the file may block each other
+    connection = sqlite3.connect(path, timeout=0.05, isolation_level=None)
+    try:
+        _persist(connection, "PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        _persist(connection, "BEGIN IMMEDIATE")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _persist(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute a statement as soon as no other process stands in the way."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            return connection
+            connection.execute(statement)
+            return
         except sqlite3.OperationalError as error:
-            # changing the journal mode answers at once when another process is opening the file too
-            is_busy = "locked" in str(error) or "busy" in str(error)
-            if not is_busy or time.monotonic() > deadline:
-                connection.close()
+            if not ("locked" in str(error) or "busy" in str(error)) or time.monotonic() > deadline:
                 raise
-            time.sleep(0.01)
-        except BaseException:
-            connection.close()
-            raise
+            time.sleep(0.005)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, seal_path: Path, create: bool) -> dict[str, Any]:
@@ -188,7 +193,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, seal_path: Path, create
 
 def _renew_seal(connection: sqlite3.Connection, path: Path, seal_path: Path, seal: Mapping[str, Any]) -> None:
     """Note the newest entry in the seal, under the lock, so that the seal never goes back."""
-    connection.execute("BEGIN IMMEDIATE")
+    _persist(connection, "BEGIN IMMEDIATE")
     number, mac = connection.execute("SELECT number, mac FROM entry ORDER BY number DESC LIMIT 1").fetchone()
     _write_seal(seal_path, {"key": seal["key"], "inode": _find_inode(path), "number": number, "mac": mac.hex()})
     connection.execute("ROLLBACK")

@@ -72,7 +72,7 @@ def compute_epsilon(events: Event | Iterable[Event], delta: float) -> float:
         return math.inf
     if not counts:
         return 0.0
-    return _compute_epsilon(tuple(counts.items()), delta)
+    return float(_compute_epsilon(tuple(counts.items()), delta))
 
 
 def compute_delta(events: Event | Iterable[Event], epsilon: float) -> float:
@@ -104,7 +104,7 @@ def compute_delta(events: Event | Iterable[Event], epsilon: float) -> float:
     bound = compute_gaussian_delta(shift, epsilon)
     if all(isinstance(leaf, GaussianEvent) for leaf in counts):
         return bound
-    return min(compose_delta(_make_parts(counts), epsilon), bound)
+    return float(min(compose_delta(_make_parts(counts), epsilon), bound))
 
 
 def calibrate_noise_multiplier(
@@ -377,13 +377,9 @@ def _make_pair(leaf: Leaf) -> LossPair:
 
 
 def _weigh_records(q: float, n_records: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """How many of a person's records take part, and with what probability; unlikely counts join the next larger one."""
+    """How many of a person's records take part, and with what probability."""
     n = np.arange(n_records + 1)
     log_choices = gammaln(n_records + 1) - gammaln(n + 1) - gammaln(n_records - n + 1)
     weights = np.exp(log_choices + n * math.log(q) + (n_records - n) * math.log1p(-q))
     weights /= weights.sum()
-    sensitivities, probabilities = [0.0], [float(weights[0])]
-    for count, weight in zip(n[1:].tolist(), weights[1:].tolist(), strict=True):
-        sensitivities.append(float(count))
-        probabilities.append(weight)
-    return tuple(sensitivities), tuple(probabilities)
+    return tuple(n.astype(float).tolist()), tuple(weights.tolist())

@@ -346,7 +346,7 @@ def _read_epsilon(total: _Sum, delta: float) -> float | None:
         return None if losses[0] > 0 else 0.0
     room = _exp(math.log(left) - total.log_scale + total.tilt * losses[at])
     spare = room - total.error * _exp(total.tilt * total.mesh) - _SUM_ERROR * upper[at]
-    ratio = (upper[at] - spare) / lower[at] if lower[at] > 0 else 0.0
+    ratio = float(upper[at] - spare) / float(lower[at]) if lower[at] > 0 else 0.0
     epsilon = losses[at] + (math.log(ratio) if ratio > 0 else -math.inf)
     return max(min(max(epsilon, losses[at - 1]), losses[at]) + total.slack, 0.0)
 
