@@ -345,7 +345,7 @@ def _take(values: Tensor, rows: Tensor | None) -> Tensor:
 def _per_model(setting: float | Sequence[float], flat: Tensor, name: str) -> Tensor:
     """A setting as (model, 1) or a scalar tensor."""
     if isinstance(setting, (int, float)):
-        return torch.tensor(float(setting))
+        return torch.tensor(float(setting), dtype=flat.dtype)
     if len(setting) != len(flat):
         raise SpecificationError(f"fleet: expected one {name} or {len(flat)}, one per model, got {len(setting)}")
     return torch.tensor(list(setting), dtype=flat.dtype)[:, None]
