@@ -155,7 +155,10 @@ def follow_next_hour(population: Population, cohort: Cohort) -> np.ndarray:
         np.abs(unscale(expected[:, first:, column].numpy(), name) - cohort.signal(name)[:, first:])
         for column, name in enumerate(population.targets)
     ]
-    return np.stack([np.nanmean(error, axis=1) for error in errors], axis=1)
+    totals = np.stack([np.nansum(error, axis=1) for error in errors], axis=1)
+    counts = np.stack([(~np.isnan(error)).sum(axis=1) for error in errors], axis=1)
+    # whoever wore nothing in the last days has no error of their own
+    return np.where(counts >= 24, totals / np.maximum(counts, 1), np.nan)
 
 
 def measure(seed: int, public: Cohort, started: Population) -> tuple[dict[str, np.ndarray], Cohort, float]:
@@ -181,7 +184,8 @@ def rise(errors: dict[str, np.ndarray], way: str) -> np.ndarray:
 def print_losers(all_errors: list[dict[str, np.ndarray]], tests: list[Cohort], names: list[str]) -> dict[str, float]:
     """Who loses most by privacy: the worst decile, and groups of people."""
     rises = np.concatenate([rise(errors, "private") for errors in all_errors])
-    worst = np.sort(rises, axis=0)[-max(1, len(rises) // 10) :].mean(axis=0)
+    known = rises[~np.isnan(rises).any(axis=1)]
+    worst = np.sort(known, axis=0)[-max(1, len(known) // 10) :].mean(axis=0)
     print("\nwho loses by privacy (mean rise of people's own errors)")
     print(f"{'worst decile':<36}" + "".join(f"{value:>12.1%}" for value in worst))
     for column in ("condition", "sex", "works_shifts"):
@@ -189,7 +193,7 @@ def print_losers(all_errors: list[dict[str, np.ndarray]], tests: list[Cohort], n
         for group in sorted(set(about)):
             member = about == group
             if member.sum() >= 8:
-                means = rises[member].mean(axis=0)
+                means = np.nanmean(rises[member], axis=0)
                 print(f"{f'{column}: {group} ({member.sum()})':<36}" + "".join(f"{value:>12.1%}" for value in means))
     return {f"{name}_worst_decile_loss": round(float(value), 4) for name, value in zip(names, worst, strict=True)}
 
@@ -210,10 +214,12 @@ def main() -> None:
     print(f"{'':<36}" + "".join(f"{name:>12}" for name in names))
     values: dict[str, float] = {}
     for way in ("non-private", "zero budget", "private", "private from scratch"):
-        means = np.mean([errors[way].mean(axis=0) for errors in all_errors], axis=0)
+        means = np.mean([np.nanmean(errors[way], axis=0) for errors in all_errors], axis=0)
         print(f"{way:<36}" + "".join(f"{value:>12.2f}" for value in means))
     for way, prefix in (("zero budget", "zero_budget_"), ("private", ""), ("private from scratch", "from_scratch_")):
-        losses = [errors[way].mean(axis=0) / errors["non-private"].mean(axis=0) - 1 for errors in all_errors]
+        losses = [
+            np.nanmean(errors[way], axis=0) / np.nanmean(errors["non-private"], axis=0) - 1 for errors in all_errors
+        ]
         loss = np.mean(losses, axis=0)
         print(f"{'loss: ' + way:<36}" + "".join(f"{value:>12.1%}" for value in loss))
         values |= {f"{prefix}{name}_loss": round(float(value), 4) for name, value in zip(names, loss, strict=True)}

@@ -52,6 +52,14 @@ def find_person_gradients(fleet, state, rows):
     return torch.cat([gradient[name].flatten(1) for name in names], dim=1)
 
 
+@pytest.fixture(params=["whole gradients", "inner products"])
+def way(request, monkeypatch):
+    """Both ways to bound the same sum."""
+    most = 0 if request.param == "whole gradients" else 1000
+    monkeypatch.setattr("twinlab.protection.differential_privacy.clipping.MOST_ROWS_FOR_INNER_PRODUCTS", most)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("activation", ["tanh", "square"])
 @pytest.mark.parametrize("rule", [clip_to, normalise_to])
 def test_the_bounded_sum_equals_the_sum_of_people_bounded_one_by_one(rule, activation):
@@ -64,7 +72,7 @@ def test_the_bounded_sum_equals_the_sum_of_people_bounded_one_by_one(rule, activ
     expected_norms = torch.stack([each.norm(dim=1) for each in one_by_one])
     factors = bound(expected_norms)
     expected = torch.stack([factors[k] @ each for k, each in enumerate(one_by_one)])
-    torch.testing.assert_close(norms, expected_norms, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(norms, expected_norms, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -98,6 +106,7 @@ STRANGE = {
 }
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("clipping", ["fixed", "automatic"])
 @pytest.mark.parametrize("kind", STRANGE)
 def test_nobody_moves_the_sum_by_more_than_the_bound(kind, clipping):
@@ -114,6 +123,7 @@ def test_without_a_bound_one_person_would_move_it_further():
     assert change_by_removing(rows, 4, torch.ones_like) > 0.5
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_a_broken_person_adds_nothing_and_harms_nobody(broken):
     rows = make_rows()
@@ -125,6 +135,7 @@ def test_a_broken_person_adds_nothing_and_harms_nobody(broken):
     torch.testing.assert_close(total, sum_bounded_gradients(fleet, state, without, rule)[0])
 
 
+@pytest.mark.usefixtures("way")
 def test_a_gradient_that_overflows_adds_zero_even_without_cleaning():
     rows = make_rows()
     fleet, state = make_fleet()
@@ -136,6 +147,7 @@ def test_a_gradient_that_overflows_adds_zero_even_without_cleaning():
     torch.testing.assert_close(total, sum_bounded_gradients(fleet, state, without, rule)[0])
 
 
+@pytest.mark.usefixtures("way")
 def test_a_person_without_rows_adds_zero():
     rows = make_rows()
     rows.weights[2].zero_()

@@ -1,7 +1,7 @@
 """The whole curve of privacy against utility: every epsilon and seed trained for real, coarse points first.
 
-The models of one epsilon train as one fleet; epsilons are shared out among threads. The end points come first, then the
-middles of what is left, so that the shape of the curve stands long before its last point.
+All models that take equally many steps train as one fleet; fleets are shared out among threads. The start and the ends
+of the curve come first, then what lies between, so that its shape stands long before its last point.
 
 A curve explored on people is itself a release: every point is a training of its own on the same people, and all of them
 together cost what `Frontier.events` says. On simulated people it is free.
@@ -29,13 +29,15 @@ from twinlab.protection.differential_privacy.accounting import calibrate_noise_m
 from twinlab.protection.differential_privacy.descent import PrivateTraining, list_events
 from twinlab.protection.differential_privacy.person_rows import PersonRows
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
-from twinlab.protection.differential_privacy.schedule import choose_n_steps
+from twinlab.protection.differential_privacy.schedule import choose_learning_rate, choose_n_steps
 from twinlab.protection.differential_privacy.training import StepRows, train_privately
 from twinlab.roles import Progress, report_nothing
 
 EPSILONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 SEEDS = (0, 1, 2, 3, 4)
 N_WORKERS = 2
+#: More models than this at once fill the processor's cache.
+_MODELS_AT_ONCE = 16
 
 #: From a fleet and its state to scores, lower is better: each name with one number per model.
 Evaluate = Callable[[Fleet, Mapping[str, Tensor]], Mapping[str, Sequence[float]]]
@@ -108,7 +110,7 @@ def plan_frontier(
     """Calibrate the noise of every point.
 
     Args:
-      training: what all points have in common; its steps and noise are replaced.
+      training: what all points have in common; its steps, noise and learning rate are replaced by public rules.
       delta: of every point; public, below one over the number of people.
       epsilons: of the points.
       seeds: of initial weights.
@@ -123,7 +125,8 @@ def plan_frontier(
     for epsilon in sorted(epsilons):
         steps = n_steps(epsilon)
         noise = calibrate_noise_multiplier(epsilon, delta, training.sampling_probability, steps)
-        settings.append(replace(training, n_steps=steps, noise_multiplier=noise))
+        rate = choose_learning_rate(noise, steps, training.expected_people)
+        settings.append(replace(training, n_steps=steps, noise_multiplier=noise, learning_rate=rate))
     return Frontier(delta, tuple(settings), tuple(sorted(epsilons)), tuple(seeds))
 
 
@@ -150,7 +153,7 @@ def train_frontier(
       n_workers: threads, each with one core; public.
 
     Yields:
-      First the start, which costs nothing; then, epsilon by epsilon, the ends of the curve before its middle.
+      First the start, which costs nothing; then epsilon by epsilon, the ends of the curve before its middle.
       Closing the iterator stops the training.
     """
     if fleet.n_models != len(frontier.seeds):
@@ -158,13 +161,15 @@ def train_frontier(
             f"frontier: expected a fleet of {len(frontier.seeds)} models, one per seed, got {fleet.n_models}"
         )
     yield _make_points(fleet, start, evaluate, 0.0, frontier.seeds, [()] * fleet.n_models, is_rehearsal=False)
-    total = sum(int(np.max(settings.n_steps)) for settings in frontier.settings)
+    groups = group_by_steps(frontier)
+    total = sum(int(np.max(frontier.settings[group[0]].n_steps)) for group in groups)
     job = _Job(fleet, start, StepRows(rows, frontier.settings[0]), frontier, evaluate, rehearsal_seed)
     n_threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(n_workers, "frontier", initializer=torch.set_num_threads, initargs=(1,))
     try:
-        waiting = [pool.submit(job.train, group) for group in order_coarse_first(len(frontier.epsilons))]
-        done, n_left = 0, len(waiting)
+        for number in order_coarse_first(len(groups)):
+            pool.submit(job.train, groups[number])
+        done, n_left = 0, len(frontier.epsilons)
         while n_left:
             news = job.news.get()
             if isinstance(news, int):
@@ -198,32 +203,39 @@ class _Job:
     news: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
     is_cancelled: threading.Event = field(default_factory=threading.Event)
 
-    def train(self, group: int) -> None:
-        """Train all seeds of one epsilon and put points, progress or the error into the queue."""
+    def train(self, group: Sequence[int]) -> None:
+        """Train all seeds of some epsilons and put points, progress or the error into the queue."""
         try:
-            settings, seeds = self.frontier.settings[group], self.frontier.seeds
-            noise = self._open_noise(group)
-            trained = train_privately(self.fleet, self.start, self.rows, settings, noise, self._report)
-            points = _make_points(
-                self.fleet,
-                trained.state,
-                self.evaluate,
-                self.frontier.epsilons[group],
-                seeds,
-                trained.events,
-                is_rehearsal=trained.is_rehearsal,
-            )
-            self.news.put(points)
+            n_seeds = len(self.frontier.seeds)
+            fleet = Fleet(n_seeds * len(group), self.fleet.widths, self.fleet.activation, self.fleet.loss)
+            start = {name: torch.cat([value] * len(group)) for name, value in self.start.items()}
+            each = [self.frontier.settings[point] for point in group]
+            noises = [float(np.max(settings.noise_multiplier)) for settings in each for _ in range(n_seeds)]
+            rates = [float(np.max(settings.learning_rate)) for settings in each for _ in range(n_seeds)]
+            settings = replace(each[0], noise_multiplier=noises, learning_rate=rates)
+            trained = train_privately(fleet, start, self.rows, settings, self._open_noise(group), self._report)
+            for place, point in enumerate(group):
+                mine = slice(place * n_seeds, (place + 1) * n_seeds)
+                points = _make_points(
+                    self.fleet,
+                    {name: value[mine] for name, value in trained.state.items()},
+                    self.evaluate,
+                    self.frontier.epsilons[point],
+                    self.frontier.seeds,
+                    trained.events[mine],
+                    is_rehearsal=trained.is_rehearsal,
+                )
+                self.news.put(points)
         except _Cancelled:
             pass
         except BaseException as error:
             self.news.put(error)
 
-    def _open_noise(self, group: int) -> NoiseSource:
+    def _open_noise(self, group: Sequence[int]) -> NoiseSource:
         """A source for this thread and these points alone."""
         if self.rehearsal_seed is None:
             return open_noise()
-        return open_noise(rehearsal=True, seed=self.rehearsal_seed * len(self.frontier.epsilons) + group)
+        return open_noise(rehearsal=True, seed=self.rehearsal_seed * len(self.frontier.epsilons) + group[0])
 
     def _report(self, what: str, done: int, total: int) -> None:
         if self.is_cancelled.is_set():
@@ -254,6 +266,19 @@ def _make_points(
         )
         for k, seed in enumerate(seeds)
     )
+
+
+def group_by_steps(frontier: Frontier) -> list[tuple[int, ...]]:
+    """Points that take equally many steps and so train as one fleet, at most 16 models; in order of epsilon."""
+    groups: list[tuple[int, ...]] = []
+    n_at_once = max(1, _MODELS_AT_ONCE // len(frontier.seeds))
+    for point, settings in enumerate(frontier.settings):
+        last = groups[-1] if groups else ()
+        if last and len(last) < n_at_once and frontier.settings[last[0]].n_steps == settings.n_steps:
+            groups[-1] = (*last, point)
+        else:
+            groups.append((point,))
+    return groups
 
 
 def order_coarse_first(n_points: int) -> list[int]:

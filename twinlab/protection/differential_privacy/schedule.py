@@ -15,6 +15,8 @@ NoiseSchedule = Literal["constant", "down", "up"]
 _STEPS_BY_EPSILON = ((0.35, 25), (0.75, 50), (2.5, 100), (5.0, 200), (math.inf, 400))
 #: Noise of the first step over noise of the last, for schedules that are not constant.
 SCHEDULE_RATIO = 2.3
+#: Noise that a whole training may leave in one weight, and the largest learning rate. Chosen on simulated people.
+_NOISE_PER_WEIGHT, _LARGEST_RATE = 0.05, 0.3
 #: A schedule is cut into this many levels, so that accounting stays fast.
 _N_LEVELS = 10
 
@@ -30,6 +32,19 @@ def choose_n_steps(epsilon: float) -> int:
     if not epsilon > 0:
         raise SpecificationError(f"epsilon: expected more than 0, got {epsilon}")
     return next(n_steps for most, n_steps in _STEPS_BY_EPSILON if epsilon <= most)
+
+
+def choose_learning_rate(noise_multiplier: float, n_steps: int, expected_people: int) -> float:
+    """A learning rate for normalised gradients that lets a whole training leave little noise in each weight.
+
+    After n steps of rate r the noise in a weight has a standard deviation near r * sqrt(n) * noise_multiplier / people.
+    Everything here is public, so the choice is free.
+
+    >>> choose_learning_rate(0.0, 100, 50)
+    0.3
+    """
+    spread = math.sqrt(n_steps) * noise_multiplier / expected_people
+    return _LARGEST_RATE if spread == 0 else min(_LARGEST_RATE, _NOISE_PER_WEIGHT / spread)
 
 
 def shape_noise(n_steps: int, schedule: NoiseSchedule = "constant") -> np.ndarray:
