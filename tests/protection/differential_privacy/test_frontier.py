@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from twinlab.budget import count_leaves
-from twinlab.errors import SpecificationError
+from twinlab.errors import BudgetExhaustedError, SpecificationError
 from twinlab.fleet import Fleet
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
 from twinlab.protection.differential_privacy.descent import PrivateTraining
@@ -193,3 +193,18 @@ def test_scores_are_means_over_people_not_over_rows():
     fleet = Fleet(1, (5, 1))
     state = {"weight_0": torch.zeros(1, 5, 1), "bias_0": torch.zeros(1, 1)}
     assert score_people(rows, ["error"])(fleet, state) == {"error": [2.0]}
+
+
+def test_the_ledger_is_charged_for_the_whole_curve_before_it_begins():
+    asked = []
+
+    class Ledger:
+        def spend(self, event, *, purpose):
+            asked.append(event)
+            raise BudgetExhaustedError("nothing is left")
+
+    curve = train_frontier(*make_job(), ledger=Ledger())
+    assert next(curve)[0].epsilon == 0.0  # the start saw nobody
+    with pytest.raises(BudgetExhaustedError):
+        next(curve)
+    assert count_leaves(*asked) == count_leaves(*make_job()[3].events)

@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from twinlab.budget import NonPrivateEvent, count_leaves
-from twinlab.errors import DataContractError, SpecificationError
+from twinlab.budget import GaussianEvent, NonPrivateEvent, count_leaves
+from twinlab.errors import BudgetExhaustedError, DataContractError, SpecificationError
 from twinlab.fleet import Fleet
 from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier, compute_epsilon
 from twinlab.protection.differential_privacy.clipping import clip_to, normalise_to, sum_bounded_gradients
 from twinlab.protection.differential_privacy.descent import (
     PrivateTraining,
     _Run,
+    describe_training_guarantee,
     find_count_noise,
     list_events,
+    list_variants,
     split_multiplier,
 )
 from twinlab.protection.differential_privacy.gaussian_noise import add_noise, draw_gaussian
@@ -23,6 +25,7 @@ from twinlab.protection.differential_privacy.person_rows import PersonRows, arra
 from twinlab.protection.differential_privacy.randomness import open_noise
 from twinlab.protection.differential_privacy.schedule import choose_n_steps, shape_noise
 from twinlab.protection.differential_privacy.training import StepRows, _Layout, _NetworkSource, train_privately
+from twinlab.release import DifferentialPrivacy, NoGuarantee
 
 WIDTHS = (6, 8, 5, 2)
 
@@ -429,3 +432,67 @@ def test_nothing_private_shows():
     assert "12.3" not in repr(rows)
     trained = train_privately(*make_fleet(), rows, PrivateTraining(12, n_steps=1, noise_multiplier=1.0), open_noise())
     assert "tensor" not in repr(trained)
+
+
+class Refusing:
+    """A ledger that is empty."""
+
+    def __init__(self):
+        self.asked = []
+
+    def spend(self, event, *, purpose):
+        self.asked.append(event)
+        raise BudgetExhaustedError("nothing is left")
+
+
+class Unused:
+    """Noise that must not be drawn."""
+
+    is_rehearsal = False
+
+    def __getattr__(self, name):
+        raise AssertionError("noise was drawn before the ledger agreed")
+
+
+def test_the_ledger_is_asked_before_any_noise_is_drawn():
+    ledger = Refusing()
+    settings = PrivateTraining(12, n_steps=3, noise_multiplier=2.0)
+    with pytest.raises(BudgetExhaustedError):
+        train_privately(*make_fleet(2), make_rows(), settings, Unused(), ledger=ledger)
+    assert count_leaves(*ledger.asked) == {GaussianEvent(2.0): 6}
+
+
+def test_a_guarantee_is_given_only_where_there_is_one():
+    (events,) = list_events(PrivateTraining(12, n_steps=3, noise_multiplier=2.0), 1)
+    promised = describe_training_guarantee(events, 1e-5, is_rehearsal=False)
+    assert isinstance(promised, DifferentialPrivacy)
+    assert promised.epsilon == compute_epsilon(events, 1e-5)
+    assert "person" in str(promised)
+    assert describe_training_guarantee(events, 1e-5, is_rehearsal=True) == NoGuarantee("noise is reproducible")
+    (free,) = list_events(PrivateTraining(12), 1)
+    assert isinstance(describe_training_guarantee(free, 1e-5, is_rehearsal=False), NoGuarantee)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_what_enters_and_what_comes_back_make_the_gradient(loss):
+    """Of the fleet's two ways to a gradient, one keeps rows apart."""
+    fleet = Fleet(2, WIDTHS, loss=loss)
+    state = fleet.init([0, 1])
+    rows = make_rows(n_people=1)
+    inputs, targets, weights = rows.inputs[0], (rows.targets[0] > 0).float(), rows.weights[0]
+    activations, errors = fleet.backpropagate(state, inputs, targets, weights / weights.sum())
+    gradient, _ = fleet.gradients(state, inputs, targets, weights)
+    for layer in range(fleet.n_layers):
+        torch.testing.assert_close(torch.matmul(activations[layer].mT, errors[layer]), gradient[f"weight_{layer}"])
+        torch.testing.assert_close(errors[layer].sum(1), gradient[f"bias_{layer}"])
+
+
+def test_variants_stand_side_by_side_at_one_cost():
+    rows = make_rows(n_people=200)
+    noise = calibrate_noise_multiplier(2.0, 1e-3, 1.0, 40)
+    variants = list_variants(PrivateTraining(200, n_steps=40, noise_multiplier=noise))
+    fleet, start = make_fleet()
+    for settings in variants.values():
+        trained = train_privately(fleet, start, rows, settings, open_noise())
+        assert compute_epsilon(trained.events[0], 1e-3) == pytest.approx(2.0, rel=2e-3)
+        assert all(bool(torch.isfinite(value).all()) for value in trained.state.values())

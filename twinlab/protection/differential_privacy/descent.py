@@ -10,19 +10,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from twinlab.budget import Event, GaussianEvent, NonPrivateEvent, RepeatedEvent, SampledGaussianEvent
+from twinlab.budget import (
+    ComposedEvent,
+    Event,
+    GaussianEvent,
+    NeighboringRelation,
+    NonPrivateEvent,
+    PrivacyUnit,
+    RepeatedEvent,
+    SampledGaussianEvent,
+    count_leaves,
+)
 from twinlab.errors import SpecificationError
+from twinlab.protection.differential_privacy.accounting import compute_epsilon
 from twinlab.protection.differential_privacy.clipping import FactorRule, clip_to, normalise_to
 from twinlab.protection.differential_privacy.gaussian_noise import add_noise, draw_gaussian
 from twinlab.protection.differential_privacy.randomness import NoiseSource
 from twinlab.protection.differential_privacy.schedule import NoiseSchedule, shape_noise
+from twinlab.release import DifferentialPrivacy, Guarantee, NoGuarantee
 from twinlab.roles import Progress, report_nothing
 
 ClippingName = Literal["automatic", "fixed", "quantile"]
@@ -88,6 +100,14 @@ class PrivateTraining:
             raise SpecificationError("private training cannot run as asked\n" + "\n".join(f"  - {f}" for f in faults))
 
 
+class BudgetHolder(Protocol):
+    """Whoever pays: a ledger, or for simulated people nobody."""
+
+    def spend(self, event: Event, *, purpose: str) -> object:
+        """Refuse or record, before any noise is drawn."""
+        ...
+
+
 class GradientSource(Protocol):
     """Where bounded sums of people's gradients come from."""
 
@@ -132,6 +152,50 @@ def list_events(settings: PrivateTraining, n_models: int) -> tuple[tuple[Event, 
             )
         )
     return tuple(found)
+
+
+def list_variants(training: PrivateTraining) -> dict[str, PrivateTraining]:
+    """The adaptive variants side by side, at one cost: what pays and what does not.
+
+    Args:
+      training: full batch, constant noise; public.
+
+    >>> sorted(list_variants(PrivateTraining(expected_people=100)))
+    ['adam', 'automatic clipping', 'fixed clipping', 'noise falls', 'noise rises', 'quantile clipping']
+    """
+    rates = [rate / 10 for rate in _as_list(training.learning_rate)]
+    return {
+        "fixed clipping": replace(training, clipping="fixed"),
+        "automatic clipping": replace(training, clipping="automatic"),
+        "quantile clipping": replace(training, clipping="quantile"),
+        "noise falls": replace(training, clipping="automatic", noise_schedule="down"),
+        "noise rises": replace(training, clipping="automatic", noise_schedule="up"),
+        # Adam's steps have the length of its rate in every weight
+        "adam": replace(
+            training, clipping="automatic", optimizer="adam", learning_rate=rates if len(rates) > 1 else rates[0]
+        ),
+    }
+
+
+def describe_training_guarantee(events: Sequence[Event], delta: float, *, is_rehearsal: bool) -> Guarantee:
+    """What a training with these events promises to a person at this delta, or why nothing.
+
+    Args:
+      events: of the training, or of all that is released together.
+      delta: probability with which the bound may fail; below one over the number of people.
+      is_rehearsal: whether anybody who knows the seed can subtract the noise.
+    """
+    if is_rehearsal:
+        return NoGuarantee("noise is reproducible")
+    if NonPrivateEvent() in count_leaves(*events):
+        return NoGuarantee("trained on people without noise")
+    return DifferentialPrivacy(
+        ComposedEvent(tuple(events)),
+        compute_epsilon(events, delta),
+        delta,
+        NeighboringRelation.ADD_OR_REMOVE_ONE,
+        PrivacyUnit.PERSON,
+    )
 
 
 def descend(

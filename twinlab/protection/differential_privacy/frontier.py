@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twinlab.budget import Event
+from twinlab.budget import ComposedEvent, Event
 from twinlab.errors import SpecificationError
 from twinlab.finding import Finding
 from twinlab.fleet import Fleet, State
 from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier
-from twinlab.protection.differential_privacy.descent import PrivateTraining, list_events
+from twinlab.protection.differential_privacy.descent import BudgetHolder, PrivateTraining, list_events
 from twinlab.protection.differential_privacy.person_rows import PersonRows
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
 from twinlab.protection.differential_privacy.schedule import choose_learning_rate, choose_n_steps
@@ -139,18 +139,21 @@ def train_frontier(
     progress: Progress = report_nothing,
     rehearsal_seed: int | None = None,
     n_workers: int = N_WORKERS,
+    ledger: BudgetHolder | None = None,
 ) -> Iterator[tuple[FrontierPoint, ...]]:
     """Train the curve, and hand out all seeds of an epsilon as soon as they are done.
 
     Args:
       fleet: as many models as the frontier has seeds.
       start: their initial parameters, such as `fleet.init(frontier.seeds)` or a state trained on simulated people.
-      rows: of people; private. The ledger is charged with `frontier.events` before this is called.
+      rows: of people; private.
       frontier: from `plan_frontier`; public.
       evaluate: scores models, for instance on simulated people; what it reads of people is not protected by this.
       progress: called with steps done, in the caller's thread; raising from it stops everything cleanly.
       rehearsal_seed: makes the noise reproducible, which voids the guarantee; secret noise when None.
       n_workers: threads, each with one core; public.
+      ledger: charged with `frontier.events` before any noise is drawn; None for simulated people, or where the caller
+        has charged it.
 
     Yields:
       First the start, which costs nothing; then epsilon by epsilon, the ends of the curve before its middle.
@@ -161,6 +164,8 @@ def train_frontier(
             f"frontier: expected a fleet of {len(frontier.seeds)} models, one per seed, got {fleet.n_models}"
         )
     yield _make_points(fleet, start, evaluate, 0.0, frontier.seeds, [()] * fleet.n_models, is_rehearsal=False)
+    if ledger is not None:
+        ledger.spend(ComposedEvent(frontier.events), purpose="exploring the frontier")
     groups = group_by_steps(frontier)
     total = sum(int(np.max(frontier.settings[group[0]].n_steps)) for group in groups)
     job = _Job(fleet, start, StepRows(rows, frontier.settings[0]), frontier, evaluate, rehearsal_seed)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from twinlab.budget import Event
+from twinlab.budget import ComposedEvent, Event
 from twinlab.errors import DataContractError
 from twinlab.protection.differential_privacy.clipping import FactorRule
-from twinlab.protection.differential_privacy.descent import PrivateTraining, descend, list_events
+from twinlab.protection.differential_privacy.descent import BudgetHolder, PrivateTraining, descend, list_events
 from twinlab.protection.differential_privacy.randomness import NoiseSource
 from twinlab.roles import Progress, report_nothing
 
@@ -110,6 +110,7 @@ def fit_pooled_weights(
     noise: NoiseSource,
     geometry: Tensor | None = None,
     progress: Progress = report_nothing,
+    ledger: BudgetHolder | None = None,
 ) -> PooledWeights:
     """Fit the weights of all targets together: one bound per person for all of them.
 
@@ -120,13 +121,17 @@ def fit_pooled_weights(
       noise: where protective noise comes from.
       geometry: (feature, feature), public: descends in coordinates in which features move apart.
       progress: called once a step.
+      ledger: charged before any noise is drawn; None where the caller has charged it.
     """
+    events = list_events(settings, 1)[0]
+    if ledger is not None:
+        ledger.spend(ComposedEvent(events), purpose="pooled weights")
     back = torch.eye(start.shape[1]) if geometry is None else geometry
     source = _ProductSource(back.T @ products.gram @ back, products.right @ back)
     begin = torch.linalg.solve(back, start.T).T
     flat = descend(source, begin.reshape(1, -1), settings, noise, progress)
     weights = flat.view(start.shape) @ back.T
-    return PooledWeights(weights, list_events(settings, 1)[0], noise.is_rehearsal)
+    return PooledWeights(weights, events, noise.is_rehearsal)
 
 
 class _ProductSource:

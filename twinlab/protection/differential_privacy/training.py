@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from twinlab.budget import Event
+from twinlab.budget import ComposedEvent, Event
 from twinlab.fleet import Fleet, State
 from twinlab.protection.differential_privacy.clipping import FactorRule, sum_bounded_gradients
-from twinlab.protection.differential_privacy.descent import PrivateTraining, descend, list_events
+from twinlab.protection.differential_privacy.descent import BudgetHolder, PrivateTraining, descend, list_events
 from twinlab.protection.differential_privacy.person_rows import PersonRows
 from twinlab.protection.differential_privacy.randomness import NoiseSource
 from twinlab.roles import Progress, report_nothing
@@ -71,6 +71,7 @@ def train_privately(
     settings: PrivateTraining,
     noise: NoiseSource,
     progress: Progress = report_nothing,
+    ledger: BudgetHolder | None = None,
 ) -> PrivatelyTrained:
     """Train all models of a fleet on the same people, each with its own noise.
 
@@ -81,15 +82,19 @@ def train_privately(
       settings: public.
       noise: where protective noise comes from; opened by `randomness.open_noise`.
       progress: called once a step with the steps of the longest model.
+      ledger: charged with all models' events before any noise is drawn; None where the caller has charged it.
 
     Returns:
       The state, and the events that accounting turns into epsilon.
     """
+    events = list_events(settings, fleet.n_models)
+    if ledger is not None:
+        ledger.spend(ComposedEvent(tuple(event for model in events for event in model)), purpose="private training")
     layout = _Layout.of(start, fleet.n_layers)
     cut = rows if isinstance(rows, StepRows) else StepRows(rows, settings)
     source = _NetworkSource(fleet, layout, cut)
     flat = descend(source, layout.flatten(start), settings, noise, progress)
-    return PrivatelyTrained(layout.view(flat), list_events(settings, fleet.n_models), noise.is_rehearsal)
+    return PrivatelyTrained(layout.view(flat), events, noise.is_rehearsal)
 
 
 @dataclass(frozen=True)
