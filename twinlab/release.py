@@ -17,7 +17,7 @@ class DifferentialPrivacy:
     """Whoever sees the release learns little about any one unit, whatever else they know.
 
     Attributes:
-      event: description of the mechanism that accounting reads (a `dp_accounting` event in the ledger).
+      event: what the mechanism did, as accounting reads it: a `twinlab.budget.Event`.
       epsilon, delta: the bound that holds for this release alone.
       neighboring_relation, privacy_unit: what hiding means and whose presence is hidden.
     """

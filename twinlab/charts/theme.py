@@ -80,6 +80,17 @@ def render_portable(spec: dict[str, Any], **_: Any) -> tuple[dict[str, Any], dic
     return bundle, {"image/png": {"width": width, "height": height, "alt": sentence}}
 
 
+_LEGEND = {
+    "labelFontSize": 12,
+    "titleFontSize": 12,
+    "labelColor": INK,
+    "titleColor": QUIET_INK,
+    "titleFontWeight": "normal",
+    "symbolStrokeWidth": 2.5,
+    "labelLimit": 260,
+}
+
+
 def _theme() -> alt.theme.ThemeConfig:
     """Every colour of ink is explicit: JupyterLab's dark mode turns what is left open white, on our white card."""
     axis = {
@@ -93,15 +104,6 @@ def _theme() -> alt.theme.ThemeConfig:
         "tickColor": "#8a8a8a",
         "titlePadding": 8,
         "labelPadding": 4,
-    }
-    legend = {
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "labelColor": INK,
-        "titleColor": QUIET_INK,
-        "titleFontWeight": "normal",
-        "symbolStrokeWidth": 2.5,
-        "labelLimit": 260,
     }
     title = {
         "fontSize": 15,
@@ -120,7 +122,7 @@ def _theme() -> alt.theme.ThemeConfig:
         "axis": axis,
         "axisX": {"grid": False},
         "axisY": {"domain": False, "ticks": False},
-        "legend": legend,
+        "legend": _LEGEND,
         "title": title,
         "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12},
         "text": {"color": INK, "fontSize": 12},

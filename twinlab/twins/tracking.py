@@ -30,7 +30,7 @@ from twinlab.twins.population import Population, first_test_hours
 from twinlab.twins.tracker import ForecastTracker, ResponseTracker, scaled_to_physical
 
 #: Floats that the features of one chunk of people may take.
-_CHUNK_FLOATS = 24_000_000
+_CHUNK_FLOATS = 4_000_000
 
 
 @dataclass(frozen=True, repr=False)

@@ -55,7 +55,7 @@ class NoiseSource:
         if self._seed is None and self._process != os.getpid():
             self._key_stream()
         words = np.empty(n_words + _SPARE_WORDS, dtype=np.uint64)
-        room = memoryview(words).cast("B")
+        room = words.data.cast("B")
         for start in range(0, n_words, _CHUNK_WORDS):
             n_bytes = 8 * min(_CHUNK_WORDS, n_words - start)
             self._stream.update_into(bytes(n_bytes), room[8 * start :])

@@ -1,0 +1,54 @@
+"""Every notebook runs by papermill: as it is, on other cohorts, and within the memory of a small laptop."""
+
+import nbformat
+import pytest
+
+from twinlab.commands.notebook import run_notebook
+from twinlab.commands.workspace import find_notebook, find_root
+
+MEMORY_LIMIT_MB = 600
+pytestmark = pytest.mark.notebook
+
+
+def run(name, tmp_path, **parameters):
+    path = find_notebook(name)
+    done = run_notebook(path, tmp_path / path.name, parameters, memory_limit_mb=MEMORY_LIMIT_MB, time_limit_seconds=300)
+    assert done.is_ok, done.error
+    return nbformat.read(done.output, 4)
+
+
+def read_texts(notebook):
+    """What the cells show as text."""
+    shown = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            shown.append(output.get("text") or output.get("data", {}).get("text/plain", ""))
+    return "\n".join(shown)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (find_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+def test_it_runs_as_it_is(name, tmp_path):
+    notebook = run(name, tmp_path)
+    pictures = [out for cell in notebook.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
+    assert pictures
+    assert "widget-view" not in str([list(picture["data"]) for picture in pictures])
+    assert "not answered yet" in read_texts(notebook)
+
+
+def test_the_twin_meets_a_few_simulated_people(tmp_path):
+    text = read_texts(run("01", tmp_path, cohort="simulated", n_people=8, n_days=10, person=1))
+    assert "told and true effects of 8 people" in text
+
+
+def test_the_twin_meets_real_people(fitbit_folder, tmp_path):
+    text = read_texts(run("01", tmp_path, cohort="fitbit", path=str(fitbit_folder), person=3, walk_minutes=45))
+    assert "the truth is not known" in text
+    assert "measured:" in text
+
+
+def test_other_fields_reach_the_experiment(tmp_path):
+    changes = {"twin.process_noise": 0.02, "learn.n_epochs": 3, "cohort.n_people": 4, "cohort.n_days": 7}
+    notebook = run("01", tmp_path, cohort="simulated", person=0, changes=changes)
+    html = "".join(str(output.get("data", {}).get("text/html", "")) for cell in notebook.cells
+                   for output in cell.get("outputs", []))  # fmt: skip
+    assert "0.02" in html
