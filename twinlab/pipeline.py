@@ -61,7 +61,7 @@ def run(experiment: Experiment, progress: Progress | None = None) -> Result:
     cohort = _keep_people_with_readings(load_cohort(experiment, tell))
     transcript = Transcript()
     population = _learn(experiment, cohort, transcript, tell)
-    course = follow(population, cohort, _choose_horizons(experiment.twin.max_horizon_hours), tell)
+    course = follow(population, cohort, horizons=(1,), progress=tell)
     release = Release("weights", population.state(), _OPEN_WEIGHTS, experiment.fingerprint)
     return Result(experiment, cohort, population, course, _measure(course, experiment), transcript, (release,))
 
@@ -143,11 +143,6 @@ def _average_by_day(
                 for day in np.flatnonzero(counts)
             ]
     return pd.DataFrame(rows, columns=["day", "signal", "model", "error"])
-
-
-def _choose_horizons(reach: int) -> tuple[int, ...]:
-    """The horizons that findings speak of: next hour, quarter of a day, a day."""
-    return tuple(horizon for horizon in (1, 6, 24) if horizon <= reach)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -35,7 +35,7 @@ FORECAST_DRIFT = 0.05
 _RIDGE = 10.0
 _ROWS_PER_EPOCH = 120_000
 _BATCH_ROWS = 1024
-_PEOPLE_AT_ONCE = 64
+_PEOPLE_AT_ONCE = 16
 _PEOPLE_FOR_PRIOR = 500
 
 
@@ -228,7 +228,8 @@ def fit_prior(population: Population, cohort: CohortView) -> Population:
       cohort: training people; private.
     """
     require_signals(cohort, population.signals)
-    statistics = [_Statistics() for _ in (*population.anchors, "response")]
+    is_fitted = population.twin.prior == "empirical_bayes"
+    statistics = [_Statistics(keeps_people=is_fitted) for _ in (*population.anchors, "response")]
     for chunk in _chunks(cohort):
         table = FeatureTable(chunk, population.targets, population.twin.max_horizon_hours)
         cut = first_test_hours(chunk, population.learn.train_fraction)
@@ -243,7 +244,7 @@ def fit_prior(population: Population, cohort: CohortView) -> Population:
         forecast_mean=torch.stack([each.solve() for each in statistics[:-1]]),
         response_mean=statistics[-1].solve(),
     )
-    if population.twin.prior == "public":
+    if not is_fitted:
         return fitted
     covariances = [each.fit_covariance(FORECAST_PRIOR_VARIANCE) for each in statistics[:-1]]
     return replace(
@@ -313,9 +314,10 @@ def _training_rows(
 
 
 class _Statistics:
-    """Sums of products over people for ridge regression, and per person for the first few hundred."""
+    """Sums of products over people for ridge regression, and per person, if asked, for the first few hundred."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeps_people: bool) -> None:
+        self._keeps_people = keeps_people
         self._products: list[Tensor] = []
         self._total: Tensor | None = None
 
@@ -332,7 +334,7 @@ class _Statistics:
             torch.stack(per_target, dim=1) if per_target else torch.zeros(len(features), 0, width, width).double()
         )
         self._total = products.sum(0) if self._total is None else self._total + products.sum(0)
-        if sum(len(each) for each in self._products) < _PEOPLE_FOR_PRIOR:
+        if self._keeps_people and sum(len(each) for each in self._products) < _PEOPLE_FOR_PRIOR:
             self._products.append(products)
 
     def solve(self) -> Tensor:
