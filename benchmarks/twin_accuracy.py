@@ -32,6 +32,8 @@ NAMES = (
     "fitbit_coverage_worst_person",
     "simulated_what_if_correlation",
     "simulated_what_if_bias_bpm",
+    "simulated_what_if_correlation_planned",
+    "simulated_what_if_bias_bpm_planned",
     "simulated_drift_recovery_days",
 )
 
@@ -93,21 +95,29 @@ def measure_what_if(n_days, context):
     context[f"seconds_{n_days}_days"] = {"train": trained - start, "follow": followed - trained}
     print(f"\nSIMULATED: {N_PEOPLE} unseen people, {n_days} days")
     compare(course, 1)
-    told, truth = [], []
+    told: list[np.ndarray] = []
+    planned: list[np.ndarray] = []
+    truth: list[np.ndarray] = []
     late = people.slice(N_PEOPLE, 2 * N_PEOPLE)
-    column = SIMULATED_SIGNALS.index("heart_rate_bpm")
+    heart_rate, energy = (SIMULATED_SIGNALS.index(name) for name in ("heart_rate_bpm", "calories_kcal"))
     for hour_of_day in (10, 15, 19):
         hour = (n_days - 3) * 24 + hour_of_day
-        table = estimate_effects(population, unseen, hour - 1, Action(minutes=30), n_hours=1)
-        told.append(table[table.signal == "heart_rate_bpm"].effect.to_numpy())
         walk = Intervention(start_hour=hour, minutes=30)
-        truth.append(estimate_true_effects(late, n_days, SEED, walk, n_hours_after=1)[:, 0, column])
-    mean_told, mean_truth = np.mean(told, axis=0), np.mean(truth, axis=0)
-    finding = measure_effects("heart_rate_bpm", mean_told, mean_truth)
-    one_hour = measure_effects("heart_rate_bpm", told[1], truth[1])
-    print(f"  mean of three hours. {finding.sentence}\n  at three o'clock. {one_hour.sentence}")
-    context[f"what_if_{n_days}_days"] = {"three_hours": finding.table[0], "one_hour": one_hour.table[0]}
-    return finding
+        lived = estimate_true_effects(late, n_days, SEED, walk, n_hours_after=1)
+        truth.append(lived[:, 0, heart_rate])
+        action = Action(minutes=30)
+        for answers, measured in ((planned, None), (told, {"calories_kcal": lived[:, :, energy]})):
+            table = estimate_effects(population, unseen, hour - 1, action, n_hours=1, measured=measured)
+            answers.append(table[table.signal == "heart_rate_bpm"].effect.to_numpy())
+    findings = {}
+    for name, answers in (("walk as measured", told), ("walk only planned", planned)):
+        findings[name] = measure_effects("heart_rate_bpm", np.mean(answers, axis=0), np.mean(truth, axis=0))
+        one_hour = measure_effects("heart_rate_bpm", answers[1], truth[1])
+        print(f"  {name}, mean of three hours. {findings[name].sentence}")
+        print(f"  {name}, at three o'clock. {one_hour.sentence}")
+        key = f"what_if_{n_days}_days, {name}"
+        context[key] = {"three_hours": findings[name].table[0], "one_hour": one_hour.table[0]}
+    return findings
 
 
 def measure_drift(context):
@@ -158,11 +168,12 @@ def main():
         "threads": torch.get_num_threads(),
     }
     measure_fitbit(choices.fitbit, values, context)
-    finding = measure_what_if(28, context)
+    findings = measure_what_if(28, context)
     if choices.full:
         measure_what_if(56, context)
-    values["simulated_what_if_correlation"] = finding.value
-    values["simulated_what_if_bias_bpm"] = abs(finding.table[0]["bias"])
+    for suffix, name in (("", "walk as measured"), ("_planned", "walk only planned")):
+        values[f"simulated_what_if_correlation{suffix}"] = findings[name].value
+        values[f"simulated_what_if_bias_bpm{suffix}"] = abs(findings[name].table[0]["bias"])
     values["simulated_drift_recovery_days"] = measure_drift(context)
     print(json.dumps({"benchmark": "twin_accuracy", "values": values, "context": context}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ def compute_effects(
     hour: int,
     action: Action,
     expected: dict[str, np.ndarray],
+    measured: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Effect of an action on each signal that an answer is known for, and its standard deviation.
 
@@ -47,6 +49,8 @@ def compute_effects(
       hour: after which hour it is asked.
       action: public.
       expected: for each forecast signal (person, hour ahead), the forecast without the action, in the signal's unit.
+      measured: steps, intensity or calories_kcal (person, hour ahead) that the action adds, where a device has measured
+        it; public constants and the person's own walking say it otherwise. Private.
 
     Returns:
       For each signal (effect, standard deviation), each float (person, hour ahead) in the signal's unit.
@@ -55,6 +59,7 @@ def compute_effects(
     added = added_movement(action, expected.get("steps", np.zeros(shape)))
     resting = np.repeat(energetics.resting_kcal[:, hour, None], shape[1], axis=1)
     added["calories_kcal"] = energetics.added_kcal(action, hour, expected.get("calories_kcal", resting))
+    added |= dict(measured or {})
     relative = {"steps": 0.0, "calories_kcal": ENERGY_UNCERTAINTY}
     effects = {name: (added[name], added[name] * size) for name, size in relative.items() if name in expected}
     if not population.response_targets:
@@ -62,7 +67,8 @@ def compute_effects(
     change = action_features(added, population.signals)[..., : head.weights.shape[-1]]
     scaled = np.einsum("phk,ptk->pht", change, head.weights.numpy())
     variance = np.einsum("phk,ptkj,phj->pht", change, head.covariance.numpy(), change) * head.noise.numpy()[:, None]
-    unsure = ENERGY_UNCERTAINTY if "calories_kcal" in effort_signals(population.signals) else 0.0
+    is_guessed = "calories_kcal" in effort_signals(population.signals) and "calories_kcal" not in (measured or {})
+    unsure = ENERGY_UNCERTAINTY if is_guessed else 0.0
     spread = np.sqrt(np.maximum(variance, 0) + (unsure * scaled) ** 2)
     for column, name in enumerate(population.response_targets):
         unit = get_signal(name).spread

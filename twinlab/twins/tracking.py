@@ -7,7 +7,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -230,6 +230,7 @@ def estimate_effects(
     action: Action,
     n_hours: int = 3,
     progress: Progress = report_nothing,
+    measured: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """What an action would change for everybody, as their twins know it after an hour.
 
@@ -240,6 +241,8 @@ def estimate_effects(
       action: public.
       n_hours: how many hours ahead.
       progress: called once per simulated day and chunk of people.
+      measured: steps, intensity or calories_kcal (person, hour ahead) that the action adds, where a device has measured
+        it, instead of what is known of such actions; private.
 
     Returns:
       A row per person, hour ahead and signal: person_id, horizon_hours, signal, effect, effect_lower, effect_upper (90
@@ -259,13 +262,19 @@ def estimate_effects(
     frames = []
     for first in range(0, cohort.n_people, size):
         ids = cohort.person_ids[first : first + size]
-        frames.append(_estimate_chunk(population, past.select(people=ids), hour, action, horizons))
+        own = {name: values[first : first + size] for name, values in (measured or {}).items()}
+        frames.append(_estimate_chunk(population, past.select(people=ids), hour, action, horizons, own))
         progress("what if", min(first + size, cohort.n_people), cohort.n_people)
     return pd.concat(frames, ignore_index=True)
 
 
 def _estimate_chunk(
-    population: Population, cohort: CohortView, hour: int, action: Action, horizons: tuple[int, ...]
+    population: Population,
+    cohort: CohortView,
+    hour: int,
+    action: Action,
+    horizons: tuple[int, ...],
+    measured: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
     """The effects for a few people, at the last hour of the cohort given."""
     table = FeatureTable(cohort, population.targets, population.twin.max_horizon_hours)
@@ -276,7 +285,9 @@ def _estimate_chunk(
     ahead = np.arange(len(horizons))
     means = scaled_to_physical(forecasts.mean[ahead, :, hour + 1 + ahead], population.targets)
     expected = {name: means[..., column].T for column, name in enumerate(population.targets)}
-    effects = compute_effects(population, Energetics.of(cohort), responses.effort_state(), hour, action, expected)
+    effects = compute_effects(
+        population, Energetics.of(cohort), responses.effort_state(), hour, action, expected, measured
+    )
     frames = []
     for name, (effect, spread) in effects.items():
         columns = {
