@@ -29,6 +29,7 @@ from twinlab.twins.population import Population, first_test_hours, train_populat
 from twinlab.twins.tracking import Course, estimate_effects, follow
 
 _LEAST_HOURS_OF_A_PERSON = 48
+_MORNING = 9
 
 
 def load_cohort(experiment: Experiment, progress: Progress | None = None) -> Cohort:
@@ -199,12 +200,17 @@ class Result:
         return self._opened[person_id]
 
     def latest_hour(self, person_id: str) -> int:
-        """A morning in the person's last days with a day of readings after it: a good hour to ask at."""
-        row = self.cohort.index_of(person_id)
-        measured = np.flatnonzero(self.cohort.mask[row].any(axis=1))
-        last = int(measured[-1]) - HOURS_PER_DAY
-        mornings = [hour for hour in measured if hour <= last and self.times[int(hour)].hour == 9]
-        return int(mornings[-1]) if mornings else max(0, last)
+        """A good hour to ask at: the last morning with a worn day before and after it, or the nearest to that."""
+        mask = self.cohort.mask[self.cohort.index_of(person_id)]
+        worn = mask[:, mask.any(axis=0)].all(axis=1).astype(float)
+        around = np.convolve(worn, np.ones(2 * HOURS_PER_DAY), mode="same")  # a day before and a day after
+        hours = np.arange(min(HOURS_PER_DAY, self.n_hours - 1), max(self.n_hours - HOURS_PER_DAY, 1))
+        hours = hours if len(hours) else np.array([self.n_hours - 1])
+        quality = around[hours] * worn[hours]
+        is_good = quality >= 0.9 * quality.max()
+        is_morning = np.array([self.times[int(hour)].hour == _MORNING for hour in hours])
+        chosen = hours[is_good & is_morning] if (is_good & is_morning).any() else hours[is_good]
+        return int(chosen[-1])
 
     def finding(self, name: str) -> Finding:
         """One finding by name.

@@ -223,6 +223,7 @@ class LabPage:
             "async (theme) => await window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
         )
         self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+        self.page.wait_for_function("() => !document.getElementById('jupyterlab-splash')")
 
     def take_picture(self, name: str, what: Locator | None = None) -> Path:
         """Keep a picture of a part of the page, or of what is in view."""
