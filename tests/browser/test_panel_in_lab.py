@@ -115,7 +115,7 @@ def test_work_shows_its_progress_and_names_are_spoken(panel, panel_page):
     bar = panel.root.get_by_role("progressbar", name="Progress")
     expect(bar).to_be_visible()
     expect(bar).to_have_attribute("aria-valuenow", re.compile("[2-9]0"))
-    expect(panel.root.get_by_role("status")).to_contain_text("person cem")
+    expect(panel.root.get_by_role("status")).to_contain_text("Heart rate of cem")
     expect(bar).to_be_hidden()
     expect(panel.chart.locator("[role=graphics-document]").first).to_have_attribute("aria-label", panel.status)
     expect(panel.chart.locator("summary")).to_have_attribute("aria-label", "Save this chart as a picture")
