@@ -38,13 +38,11 @@ def main() -> None:
     for _ in range(n_starts):  # taking turns, so that a busy moment hits both
         bare.append(measure_start("pass"))
         ours.append(measure_start("import twinlab"))
-    seconds = statistics.median(ours) - statistics.median(bare)
+    bare_seconds, our_seconds = statistics.median(bare), statistics.median(ours)
     code = f"import sys, twinlab; print([name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
-    print(
-        f"bare interpreter {statistics.median(bare):.3f} s, with twinlab {statistics.median(ours):.3f} s; loads {loaded}"
-    )
-    values = {"import_seconds": seconds, "heavy_modules": loaded.count("'") // 2}
+    print(f"bare interpreter {bare_seconds:.3f} s, with twinlab {our_seconds:.3f} s; loads {loaded}")
+    values = {"import_seconds": our_seconds - bare_seconds, "heavy_modules": loaded.count("'") // 2}
     print(json.dumps({"benchmark": "import_time", "values": values, "context": {"n_starts": n_starts}}))
 
 

@@ -34,8 +34,7 @@ def run_suite(arguments: Sequence[str] = ()) -> int:
         )
     steps = list(_CHECKS if not arguments else ())
     steps.append(("tests", ("pytest", *arguments)))
-    # Kernels, browsers and tests share the cores; with more threads each, small tensors spend their time waiting.
-    environment = {"OMP_NUM_THREADS": "1", **make_quiet_environment()}
+    environment = make_quiet_environment()
     for name, command in steps:
         print(f"[{name}] {' '.join(command)}", flush=True)
         status = subprocess.call([sys.executable, "-m", *command], cwd=find_root(), env=environment)

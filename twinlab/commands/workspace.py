@@ -7,7 +7,7 @@ from pathlib import Path
 import twinlab
 from twinlab.errors import SpecificationError
 
-#: Usage reports, update checks and news of the libraries below us: off unless the user turned them on.
+#: What every child process gets unless the user set it: usage reports, update checks and news of the libraries off.
 QUIET: Mapping[str, str] = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_UPDATE_CHECK": "0",
@@ -16,6 +16,9 @@ QUIET: Mapping[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # Not about quiet but about waiting: tensors here are small, and where kernels, a browser and a room of people share
+    # a few cores, several threads each wait for each other for minutes. Set it yourself to use more.
+    "OMP_NUM_THREADS": "1",
 }
 
 
