@@ -44,7 +44,7 @@ SETTINGS = [
 
 def describe_sampled(noise, q, *, pessimistic=True):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # the library warns of its own numerics
         return pld.from_gaussian_mechanism(
             noise, sampling_prob=q, value_discretization_interval=MESH, pessimistic_estimate=pessimistic
         )

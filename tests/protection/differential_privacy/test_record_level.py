@@ -88,7 +88,7 @@ def test_without_the_guard_fast_clipping_clips_nothing():
         )
         criterion = DPLossFastGradientClipping(wrapped, optimizer, nn.MSELoss(), "mean")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # Opacus warns of its own hooks
             criterion(wrapped(inputs[first:]), targets[first:]).backward()
         optimizer.accumulate()
         return torch.cat([parameter.summed_grad.flatten() for parameter in module.parameters()])
@@ -139,7 +139,7 @@ def test_without_the_guard_the_noise_tells_it():
         data = TensorDataset(torch.zeros(n_records, 4), torch.zeros(n_records, 1))
         module = nn.Linear(4, 1)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # Opacus warns of its own hooks
             _, optimizer, _ = PrivacyEngine(accountant="rdp").make_private(
                 module=module,
                 optimizer=torch.optim.SGD(module.parameters(), lr=0.1),
