@@ -11,6 +11,7 @@ from twinlab.commands.workspace import find_root, make_quiet_environment
 from twinlab.errors import MissingDependencyError
 
 _SETTINGS = Path(__file__).with_name("jupyter")
+_WELCOME = "notebooks/00_welcome.ipynb"
 
 
 def open_lab(arguments: Sequence[str] = ()) -> int:
@@ -33,8 +34,10 @@ def open_lab(arguments: Sequence[str] = ()) -> int:
     environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
     # Containers run as root, where Jupyter refuses to start unless told that this is meant.
     as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    print("JupyterLab opens on notebooks/00_welcome.ipynb. To stop it: press Ctrl+C here twice.", flush=True)
-    command = [sys.executable, "-m", "jupyterlab", *as_root, *arguments, "notebooks/00_welcome.ipynb"]
+    print(f"JupyterLab opens on {_WELCOME}. To stop it: press Ctrl+C here twice.", flush=True)
+    # A notebook as argument would make its folder the root and hide the rest; `reset` forgets what was open last time.
+    place = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{_WELCOME}?reset"]
+    command = [sys.executable, "-m", "jupyterlab", *as_root, *place, *arguments]
     try:
         return subprocess.call(command, cwd=root, env=environment)
     except KeyboardInterrupt:
