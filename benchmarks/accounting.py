@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import time
-import warnings
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -165,7 +164,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the default: under three minutes")
     parser.add_argument("--full", action="store_true", help="more deltas and repetitions")
     full = parser.parse_args().full
-    warnings.simplefilter("ignore")  # the peers warn of their own approximations
     peers, missing = find_peers()
     cold = measure_time(peers, 15 if full else 7)
     phases = measure_phases(peers, 9 if full else 5)

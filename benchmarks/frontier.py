@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import time
-import warnings
 
 import numpy as np
 import torch
@@ -149,7 +148,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="12 of the 60 Opacus runs (the default)")
     parser.add_argument("--full", action="store_true", help="all 60 Opacus runs")
     is_full = parser.parse_args().full
-    warnings.simplefilter("ignore")  # Opacus warns of hooks and of noise from torch; it is timed here, not trusted
     rows, fleet, names = load_rows()
     scored = rows.take_people(torch.arange(N_SCORED))
     rows = rows.take_people(torch.arange(N_SCORED, rows.n_people))

@@ -13,7 +13,6 @@ import json
 import platform
 import statistics
 import time
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -106,7 +105,6 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="60 rounds")
     n_rounds = 60 if parser.parse_args().full else 15
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # Opacus warns of hooks and of noise from torch; it is timed here, not trusted
     cohort = load_cohort(Experiment())
     twin = BayesianTwin()
     targets = tuple(

@@ -6,9 +6,12 @@ correct accountant can be below, and that is checked where the oracle's mesh is 
 """
 
 import math
-import warnings
 
+import dp_accounting
 import pytest
+from dp_accounting import dp_event
+from dp_accounting.pld import common
+from dp_accounting.pld import privacy_loss_distribution as pld
 
 from twinlab.budget import (
     GaussianEvent,
@@ -20,13 +23,6 @@ from twinlab.budget import (
 )
 from twinlab.protection.differential_privacy.accounting import bound_person_epsilon, compute_epsilon
 from twinlab.protection.differential_privacy.renyi import compute_renyi_divergence, compute_selection_epsilon
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what the library says on import is its own affair
-    dp_event = pytest.importorskip("dp_accounting.dp_event")
-    import dp_accounting
-    from dp_accounting.pld import common
-    from dp_accounting.pld import privacy_loss_distribution as pld
 
 MESH = 1e-4
 DELTAS = (1e-3, 1e-5, 1e-8)
@@ -43,11 +39,9 @@ SETTINGS = [
 
 
 def describe_sampled(noise, q, *, pessimistic=True):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the library warns of its own numerics
-        return pld.from_gaussian_mechanism(
-            noise, sampling_prob=q, value_discretization_interval=MESH, pessimistic_estimate=pessimistic
-        )
+    return pld.from_gaussian_mechanism(
+        noise, sampling_prob=q, value_discretization_interval=MESH, pessimistic_estimate=pessimistic
+    )
 
 
 @pytest.mark.slow
