@@ -59,7 +59,7 @@ def may_import(parts: tuple[str, ...], target: tuple[str, ...]) -> bool:
     if head in STAGES:
         return to in VOCABULARY or to == head
     if head == "pipeline":
-        return to in VOCABULARY | STAGES
+        return to in VOCABULARY | STAGES | {"pipeline"}
     if head in FACES:
         return to in VOCABULARY | {"pipeline", "charts"} or to == head
     return False

@@ -1,1 +1,1 @@
-"""What acts between a person and everybody else: a folder a technique, which meet only in `pipeline.py`."""
+"""What acts between a person and everybody else: a folder a technique, which meet only in `pipeline`."""
