@@ -14,7 +14,9 @@ import twinlab
 
 ROOT = Path(__file__).resolve().parents[1]
 
-VOCABULARY = {"experiment", "signals", "roles", "release", "finding", "budget", "ledger", "chain", "fleet", "errors"}
+VOCABULARY = {
+    *("choice", "experiment", "signals", "roles", "release", "finding", "budget", "ledger", "chain", "fleet", "errors"),
+}
 STAGES = {"cohorts", "twins", "protection", "attacks", "evaluation", "governance", "charts"}
 FACES = {"widgets", "commands", "course", "__main__"}
 #: Imported in at most one module each, so that replacing a library touches one file.

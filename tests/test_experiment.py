@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlab.errors import SpecificationError
+from twinlab.choice import Choice, describe_limits
+from twinlab.errors import IncompatibleChoicesError, SpecificationError
 from twinlab.experiment import (
     BayesianTwin,
     CentralLearning,
-    Choice,
     Experiment,
     FitbitCohort,
     ReadingsCohort,
     ShippedCohort,
     SimulatedCohort,
-    describe_limits,
+    count_expected_people,
 )
 
 cohorts = st.one_of(
@@ -160,3 +160,30 @@ def test_the_table_escapes_what_a_path_may_hold():
 def test_the_table_names_every_kind_of_a_place():
     row = next(row for row in Experiment().rows() if row["field"] == "cohort.kind")
     assert row["limits"] == "simulated or shipped or fitbit or readings"
+
+
+def test_what_excludes_each_other_is_refused_with_a_neighbour_before_any_data_is_read():
+    with pytest.raises(IncompatibleChoicesError) as caught:
+        Experiment(cohort=FitbitCohort(path="nowhere"), twin={"prior": "empirical_bayes"}, learn={"privacy": "person"})
+    told = str(caught.value)
+    assert "choose twin.prior = 'public'" in told
+    assert "give a round guess, such as 50" in told
+    with pytest.raises(IncompatibleChoicesError, match=r"choose 0\.001 or less"):
+        Experiment().with_({"learn.privacy": "person", "budget.delta": 0.01, "cohort.n_people": 100})
+
+
+def test_the_declared_number_of_people_is_public_and_never_counted():
+    assert count_expected_people(Experiment(cohort="shipped")) == 40
+    assert count_expected_people(Experiment().with_({"cohort.n_people": 77})) == 77
+    real = Experiment(cohort=FitbitCohort(path="x"))
+    assert count_expected_people(real) is None
+    declared = real.with_({"learn.privacy": "person", "learn.privacy.expected_people": 50})
+    assert count_expected_people(declared) == 50
+
+
+def test_a_kind_alone_stands_for_a_place_at_any_depth():
+    typed = Experiment(learn={"privacy": "record"}, share="private_answers")
+    assert typed == Experiment().with_({"learn.privacy.kind": "record", "share": "private_answers"})
+    assert Experiment().with_({"learn.privacy": "person", "learn.privacy.epsilon": 3}).learn.privacy.epsilon == 3
+    with pytest.raises(SpecificationError, match="did you mean 'person'"):
+        Experiment().with_({"learn.privacy": "persn"})

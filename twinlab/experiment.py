@@ -4,47 +4,20 @@ One `Experiment` drives notebooks, sliders, papermill and the command line. Its 
 can be shown, hashed and committed. A person's data is never a field, only ever the argument of a call.
 """
 
-import difflib
 import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from twinlab.choice import Choice, list_rows, refuse, unit_of
 from twinlab.errors import SpecificationError
 
 SignalName = Literal["steps", "calories_kcal", "intensity", "heart_rate_bpm", "sleep_min", "glucose_mg_dl"]
-
-
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)  # it has no public name
-
-
-class _Checked(ModelMetaclass):
-    """Turns pydantic's error into ours, once, at the outermost construction, so that all faults arrive together."""
-
-    def __call__(cls, *args: Any, **fields: Any) -> Any:
-        try:
-            return super().__call__(*args, **fields)
-        except ValidationError as error:
-            raise SpecificationError(_explain(error, cls)) from None
-
-
-class Choice(BaseModel, metaclass=_Checked):
-    """A frozen set of public fields, each with its limit, unit and one sentence."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
-
-
-def unit_of(name: str) -> dict[str, Any]:
-    """Field metadata that carries a unit to tables and widgets."""
-    return {"unit": name}
 
 
 # Who is studied.
@@ -63,6 +36,10 @@ class ShippedCohort(Choice):
     """The simulated cohort that comes with twinlab in `data/`: nothing to compute, nothing to download."""
 
     kind: Literal["shipped"] = "shipped"
+
+
+#: How many people the shipped cohort has.
+N_SHIPPED_PEOPLE = 40
 
 
 class FitbitCohort(Choice):
@@ -117,11 +94,87 @@ TwinChoice = BayesianTwin
 
 # What acts at the four places on the way of the data.
 
+#: How many people take part, where a sum must be divided by a number that was not counted from the data.
+_EXPECTED_PEOPLE = (
+    "Declared number of people, what sums are divided by; never counted from the data. Simulated people's own number "
+    "when left open."
+)
+_REHEARSAL = "Noise that a seed repeats, for a lesson. It protects nobody, and the release says so."
+
 
 class Unprotected(Choice):
     """Nothing acts here: what passes is seen as it is."""
 
     kind: Literal["unprotected"] = "unprotected"
+
+
+class NoisyReadings(Choice):
+    """Every reading is noisy before it leaves its device, so nobody need be trusted with the truth."""
+
+    kind: Literal["noisy_readings"] = "noisy_readings"
+    epsilon: float = Field(
+        24.0, ge=0.01, le=1000, description="Privacy loss of all that a person's devices report within a window."
+    )
+    window_hours: int = Field(
+        24, ge=1, le=168, description="The window; epsilon is shared out evenly among its readings.",
+        json_schema_extra=unit_of("h"),
+    )  # fmt: skip
+    mechanism: Literal["laplace", "duchi", "piecewise", "hybrid"] = Field(
+        "hybrid", description="How noise is drawn; hybrid is best or near it at every epsilon."
+    )
+    missing: Literal["hidden", "public"] = Field(
+        "hidden", description="Whether a device that measured nothing reports noise all the same, or stays silent."
+    )
+    rehearsal: bool = Field(False, description=_REHEARSAL)
+
+
+class PersonPrivacy(Choice):
+    """Private training whose unit is a person: no single person counts for much in what is learned."""
+
+    kind: Literal["person"] = "person"
+    epsilon: float = Field(1.0, ge=0.05, le=50, description="Privacy loss of a person by this training.")
+    start: Literal["simulated", "constant"] = Field(
+        "simulated",
+        description="Where training starts: from simulated people, which costs nothing, or from public constants; then "
+        "half of epsilon trains the backbone.",
+    )
+    expected_people: int | None = Field(None, ge=2, le=10_000_000, description=_EXPECTED_PEOPLE)
+    clipping: Literal["automatic", "fixed", "quantile"] = Field(
+        "automatic", description="How one person's gradient is bounded: brought near the bound, cut, or cut adaptively."
+    )
+    clip_norm: float = Field(1.0, gt=0, le=1000, description="The bound; of any size for automatic clipping.")
+    noise_schedule: Literal["constant", "down", "up"] = Field(
+        "constant", description="Noise over the steps, at the same cost: equal, falling or rising by 2.3."
+    )
+    optimizer: Literal["descent", "momentum", "adam"] = Field(
+        "momentum", description="What is done with the noisy mean gradient; it costs nothing."
+    )
+    sampling_probability: float = Field(
+        1.0, gt=0, le=1, description="With which each person takes part in a step, by a secret coin; 1 is everybody."
+    )
+    n_steps: int | None = Field(None, ge=1, le=5000, description="Steps; more with a larger epsilon when left open.")
+    rehearsal: bool = Field(False, description=_REHEARSAL)
+
+
+class RecordPrivacy(Choice):
+    """Private training whose unit is one training row, by Opacus. A person with many rows is protected far less."""
+
+    kind: Literal["record"] = "record"
+    epsilon: float = Field(1.0, ge=0.05, le=50, description="Privacy loss of one training row, not of a person.")
+    start: Literal["simulated"] = Field("simulated", description="Training starts from simulated people.")
+    expected_people: int | None = Field(None, ge=2, le=10_000_000, description=_EXPECTED_PEOPLE)
+    rows_per_person: int = Field(
+        128, ge=4, le=4096, description="Most rows of a person, a public limit; the rest is left out."
+    )
+    clip_norm: float = Field(1.0, gt=0, le=1000, description="Bound of one row's gradient.")
+    sampling_probability: float = Field(
+        0.05, gt=0, le=1, description="With which each row takes part in a step, by a secret coin."
+    )
+    n_steps: int = Field(100, ge=1, le=5000, description="Steps.")
+    rehearsal: bool = Field(False, description=_REHEARSAL)
+
+
+LearnPrivacy = Annotated[Union[Unprotected, PersonPrivacy, RecordPrivacy], Field(discriminator="kind")]
 
 
 class CentralLearning(Choice):
@@ -131,14 +184,35 @@ class CentralLearning(Choice):
     train_fraction: float = Field(
         0.7, ge=0.2, le=0.95, description="Share of each person's own time that trains; the rest, later, tests."
     )
-    n_epochs: int = Field(30, ge=1, le=1000, description="How often training passes over all people.")
-    learning_rate: float = Field(0.004, gt=0, le=1, description="Step size of Adam.")
+    n_epochs: int = Field(30, ge=1, le=1000, description="How often open training passes over all people.")
+    learning_rate: float = Field(0.004, gt=0, le=1, description="Step size of Adam, in open training.")
+    privacy: LearnPrivacy = Field(Unprotected(), description="What keeps people out of the weights that are released.")
 
 
-SenseChoice = Unprotected
+class PrivateAnswers(Choice):
+    """A dashboard about the people is published: counts, means, medians and a histogram, each with noise."""
+
+    kind: Literal["private_answers"] = "private_answers"
+    epsilon: float = Field(1.0, ge=0.01, le=50, description="Privacy loss of a person by all its answers together.")
+    confidence: float = Field(
+        0.95, ge=0.5, le=0.999, description="With which each answer is as near to the truth as it says."
+    )
+
+
+class PersonBudget(Choice):
+    """What a person may lose in all, over every run on the same people; a ledger keeps it."""
+
+    kind: Literal["person"] = "person"
+    epsilon: float = Field(10.0, ge=0.05, le=1000, description="Cap of a person's privacy loss, all releases together.")
+    delta: float = Field(
+        1e-4, gt=1e-15, le=1e-2, description="Probability with which the cap may fail; far below one over the people."
+    )
+
+
+SenseChoice = Annotated[Union[Unprotected, NoisyReadings], Field(discriminator="kind")]
 LearnChoice = CentralLearning
 AskChoice = Unprotected
-ShareChoice = Unprotected
+ShareChoice = Annotated[Union[Unprotected, PrivateAnswers], Field(discriminator="kind")]
 
 
 class Experiment(Choice):
@@ -154,20 +228,16 @@ class Experiment(Choice):
     learn: LearnChoice = Field(CentralLearning(), description="How the shared part is trained.")
     ask: AskChoice = Field(Unprotected(), description="What acts on questions to a twin and on its answers.")
     share: ShareChoice = Field(Unprotected(), description="What acts on tables and statistics that are given away.")
+    budget: PersonBudget = Field(PersonBudget(), description="What a person may lose in all.")
     seed: int = Field(
         0, ge=0, lt=2**32, description="Drives splits and initial weights. Noise that protects never uses it."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_kind_alone(cls, fields: Any) -> Any:
-        """Let `cohort = "shipped"` stand for `cohort.kind = "shipped"`, which is what people type."""
-        if not isinstance(fields, Mapping):
-            return fields
-        return {
-            key: {"kind": value} if key in _PLACES and isinstance(value, str) else value
-            for key, value in fields.items()
-        }
+    @model_validator(mode="after")
+    def _refuse_senseless_mixes(self) -> Self:
+        """Choices that are right alone and wrong together, all at once."""
+        refuse(list(_find_conflicts(self)))
+        return self
 
     def with_(self, changes: Mapping[str, Any]) -> Self:
         """A new experiment with some fields changed; the whole is checked again.
@@ -206,7 +276,7 @@ class Experiment(Choice):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per field: name, value, unit, limits, meaning."""
-        return list(_rows(self, ""))
+        return list(list_rows(self, ""))
 
     def _repr_html_(self) -> str:
         """The table of choices, as a notebook shows it."""
@@ -223,7 +293,42 @@ class Experiment(Choice):
         )
 
 
-_PLACES = ("cohort", "twin", "sense", "learn", "ask", "share")
+def count_expected_people(experiment: "Experiment") -> int | None:
+    """The number of people that an experiment declares: of its training, else of its simulation; None if it does not.
+
+    For simulated people the number is a public choice; for real ones counting them would be a release.
+    """
+    declared = getattr(experiment.learn.privacy, "expected_people", None)
+    match experiment.cohort:
+        case _ if declared is not None:
+            return int(declared)
+        case SimulatedCohort(n_people=n_people):
+            return n_people
+        case ShippedCohort():
+            return N_SHIPPED_PEOPLE
+    return None
+
+
+def _find_conflicts(experiment: "Experiment") -> Iterator[str]:
+    """What excludes each other, and the valid neighbour."""
+    learn, expected = experiment.learn, count_expected_people(experiment)
+    if isinstance(learn.privacy, Unprotected):
+        return
+    if experiment.twin.prior == "empirical_bayes":
+        yield (
+            "twin.prior with learn.privacy: the prior 'empirical_bayes' says how training people differ and is not "
+            "paid for; choose twin.prior = 'public'"
+        )
+    if expected is None:
+        yield (
+            "learn.privacy.expected_people: expected a declared number of people, since counting real ones would be a "
+            "release; give a round guess, such as 50"
+        )
+    elif experiment.budget.delta >= 1 / expected:
+        yield (
+            f"budget.delta: expected less than one over the {expected} people, since a larger one allows giving "
+            f"somebody away whole; choose {0.1 / expected:.1g} or less"
+        )
 
 
 def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
@@ -233,95 +338,10 @@ def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
         changes_kind = head == "kind" and tree.get("kind") != value
         if changes_kind:
             tree.clear()
-        tree[head] = {"kind": value} if head in _PLACES and isinstance(value, str) else value
+        is_choice = isinstance(tree.get(head), dict)
+        tree[head] = {"kind": value} if is_choice and isinstance(value, str) else value
         return
     child = tree.get(head)
     if not isinstance(child, dict):
         child = tree[head] = {}
     _set(child, rest, value)
-
-
-def _rows(choice: Choice, prefix: str) -> Iterator[dict[str, Any]]:
-    for name, info in type(choice).model_fields.items():
-        value = getattr(choice, name)
-        if isinstance(value, Choice):
-            kinds = [option.model_fields["kind"].default for option in _options(info.annotation)]
-            for row in _rows(value, f"{prefix}{name}."):
-                yield {**row, "limits": " or ".join(kinds)} if row["field"] == f"{prefix}{name}.kind" else row
-            continue
-        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        meaning = info.description or (type(choice).__doc__ or "").splitlines()[0]
-        yield {
-            "field": prefix + name,
-            "value": value,
-            "unit": extra.get("unit", ""),
-            "limits": describe_limits(info),
-            "meaning": meaning,
-        }
-
-
-def describe_limits(info: Any) -> str:
-    """A field's limits in words: `2 to 100000`, `tanh or square`, or nothing."""
-    if get_origin(info.annotation) is Literal:
-        return " or ".join(str(option) for option in get_args(info.annotation))
-    bounds = {type(item).__name__: item for item in info.metadata}
-    low = getattr(bounds.get("Ge"), "ge", None)
-    above = getattr(bounds.get("Gt"), "gt", None)
-    high = getattr(bounds.get("Le"), "le", None)
-    below = getattr(bounds.get("Lt"), "lt", None)
-    words = []
-    if low is not None or above is not None:
-        words.append(f"{low}" if low is not None else f"more than {above}")
-    if high is not None or below is not None:
-        words.append(f"to {high}" if high is not None else f"to below {below}")
-    return " ".join(words)
-
-
-def _explain(error: ValidationError, choice: Any) -> str:
-    """All faults, a line each: field, what was expected, what was got, and the nearest valid name."""
-    lines = []
-    for fault in error.errors():
-        dotted, owner = _locate(choice, fault["loc"])
-        name = dotted.rsplit(".", 1)[-1]
-        fields = list(getattr(owner, "model_fields", {}))
-        match fault["type"]:
-            case "extra_forbidden":
-                near = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(fields)}"
-                lines.append(f"{dotted}: there is no such field{hint}")
-            case "missing":
-                lines.append(f"{dotted}: this field has no default and must be given")
-            case "union_tag_invalid" | "union_tag_not_found":
-                kinds = str(fault["ctx"].get("expected_tags", "")) or "simulated, shipped, fitbit, readings"
-                got = fault["ctx"].get("tag")
-                near = difflib.get_close_matches(str(got), [kind.strip(" '") for kind in kinds.split(",")], n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                lines.append(f"{dotted}.kind: expected one of {kinds}, got {got!r}{hint}")
-            case _:
-                info = getattr(owner, "model_fields", {}).get(name)
-                limits = describe_limits(info) if info is not None else ""
-                lines.append(f"{dotted}: expected {limits or fault['msg']}, got {fault['input']!r}")
-    return "the experiment cannot be run as written\n" + "\n".join(f"  - {line}" for line in lines)
-
-
-def _locate(choice: Any, location: tuple[int | str, ...]) -> tuple[str, Any]:
-    """The dotted name of a fault and the class that owns the field; union tags are not part of the name."""
-    owner, names, inside = choice, [], choice
-    for part in location:
-        options = _options(inside)
-        tagged = [option for option in options if len(options) > 1 and option.model_fields["kind"].default == part]
-        if tagged:
-            inside = tagged[0]
-            continue
-        owner = options[0] if len(options) == 1 else owner
-        names.append(str(part))
-        info = owner.model_fields.get(str(part)) if options else None
-        inside = info.annotation if info is not None else object
-    return ".".join(names), owner
-
-
-def _options(annotation: Any) -> list[Any]:
-    """The choices that an annotation allows."""
-    if isinstance(annotation, type) and issubclass(annotation, Choice):
-        return [annotation]
-    return [option for item in get_args(annotation) for option in _options(item)]

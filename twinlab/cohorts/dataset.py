@@ -14,7 +14,14 @@ from twinlab.cohorts.fitbit import load_fitbit
 from twinlab.cohorts.readings import load_readings, write_readings
 from twinlab.cohorts.simulator import Simulation, Truth, simulate_cohort
 from twinlab.errors import DataContractError
-from twinlab.experiment import CohortChoice, FitbitCohort, ReadingsCohort, ShippedCohort, SimulatedCohort
+from twinlab.experiment import (
+    N_SHIPPED_PEOPLE,
+    CohortChoice,
+    FitbitCohort,
+    ReadingsCohort,
+    ShippedCohort,
+    SimulatedCohort,
+)
 from twinlab.roles import Progress, report_nothing
 
 __all__ = ["fetch", "load_cohort", "load_shipped", "make_shipped", "write_shipped"]
@@ -22,7 +29,7 @@ __all__ = ["fetch", "load_cohort", "load_shipped", "make_shipped", "write_shippe
 DATA_FOLDER: Final = Path(__file__).resolve().parents[2] / "data"
 SHIPPED_READINGS: Final = "simulated_cohort.parquet"
 SHIPPED_PEOPLE: Final = "simulated_people.csv"
-SHIPPED_CHOICE: Final = SimulatedCohort(n_people=40, n_days=28, seed=2025)
+SHIPPED_CHOICE: Final = SimulatedCohort(n_people=N_SHIPPED_PEOPLE, n_days=28, seed=2025)
 
 
 def load_cohort(choice: CohortChoice, progress: Progress = report_nothing) -> tuple[Cohort, Truth | None]:

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 import ipywidgets
 from pydantic.fields import FieldInfo
 
+from twinlab.choice import Choice, describe_limits
 from twinlab.errors import SpecificationError
-from twinlab.experiment import Choice, Experiment, describe_limits
+from twinlab.experiment import Experiment
 from twinlab.widgets.control import Control, Pick, Slide, Tick, Write
 from twinlab.widgets.live import SpokenNames
 from twinlab.widgets.panel import is_moved_by_hand
@@ -138,10 +139,13 @@ def make_control(name: str, info: FieldInfo, value: Any) -> Control:
         return Tick(name, label, value, hint)
     if get_origin(info.annotation) is Literal:
         return Pick(name, label, [(str(option), option) for option in get_args(info.annotation)], value, hint)
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and type(None) not in get_args(info.annotation):
         return _make_number(name, label, info, value, unit, hint)
     if isinstance(value, str):
         return Write(name, label, value, hint)
+    if type(None) in get_args(info.annotation) and {int, float} & set(get_args(info.annotation)):
+        is_whole = int in get_args(info.annotation)
+        return Write(name, label, "" if value is None else value, hint, partial(_read_open_number, name, is_whole))
     return Write(name, label, _write_list(value), hint, _read_list)
 
 
@@ -169,6 +173,11 @@ def _read_number(name: str, is_whole: bool, text: str) -> float:
     except ValueError:
         kind = "a whole number" if is_whole else "a number"
         raise SpecificationError(f"{name}: expected {kind}, got {text!r}") from None
+
+
+def _read_open_number(name: str, is_whole: bool, text: str) -> float | None:
+    """The number that a text says; None where the field is left open."""
+    return _read_number(name, is_whole, text) if text.strip() else None
 
 
 def _find_limits(info: FieldInfo) -> tuple[float | None, float | None]:
