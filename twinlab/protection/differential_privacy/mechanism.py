@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -108,7 +108,7 @@ class Duchi:
     epsilon: float
     n_steps: int = N_STEPS
 
-    @property
+    @cached_property  # read for every tick of the table
     def _lowest(self) -> int:
         """Threshold of the upper output at the lowest reading, so that highest / lowest <= exp(epsilon)."""
         return find_threshold(1, exponential_of(self.epsilon) + 1)
