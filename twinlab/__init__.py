@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twinlab import charts, widgets
+    from twinlab.attacks.local_audit import audit_local_mechanism
     from twinlab.cohorts import dataset as datasets
     from twinlab.commands.doctor import examine_machine
     from twinlab.course import check
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
     from twinlab.finding import Finding
     from twinlab.pipeline import Result, load_cohort, run
+    from twinlab.protection import differential_privacy
     from twinlab.release import Message, NoGuarantee, Release, Transcript
 
 __version__ = "0.1.0"
@@ -32,6 +34,8 @@ _HOMES = {
     "charts": "twinlab.charts",
     "widgets": "twinlab.widgets",
     "datasets": "twinlab.cohorts.dataset",
+    "differential_privacy": "twinlab.protection.differential_privacy",
+    "audit_local_mechanism": "twinlab.attacks.local_audit:audit_local_mechanism",
     "check": "twinlab.course:check",
     "examine_machine": "twinlab.commands.doctor:examine_machine",
     "SpecificationError": "twinlab.errors:SpecificationError",
@@ -71,9 +75,11 @@ __all__ = [
     "Transcript",
     "TwinlabError",
     "Unprotected",
+    "audit_local_mechanism",
     "charts",
     "check",
     "datasets",
+    "differential_privacy",
     "examine_machine",
     "load_cohort",
     "run",
