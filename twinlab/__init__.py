@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from twinlab.finding import Finding
     from twinlab.pipeline import Result, load_cohort, run
+    from twinlab.pipeline.sensor_lesson import SensorLesson
     from twinlab.protection import differential_privacy
     from twinlab.release import Message, NoGuarantee, Release, Transcript
 
@@ -52,6 +53,7 @@ _HOMES = {
     "Result": "twinlab.pipeline:Result",
     "load_cohort": "twinlab.pipeline:load_cohort",
     "run": "twinlab.pipeline:run",
+    "SensorLesson": "twinlab.pipeline.sensor_lesson:SensorLesson",
     "Message": "twinlab.release:Message",
     "NoGuarantee": "twinlab.release:NoGuarantee",
     "Release": "twinlab.release:Release",
@@ -69,6 +71,7 @@ __all__ = [
     "ReadingsCohort",
     "Release",
     "Result",
+    "SensorLesson",
     "ShippedCohort",
     "SimulatedCohort",
     "SpecificationError",

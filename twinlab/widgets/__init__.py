@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from twinlab.widgets.form import controls_for
     from twinlab.widgets.live import LiveChart
     from twinlab.widgets.meet_your_twin import MeetYourTwin
+    from twinlab.widgets.noise_at_the_sensor import NoiseAtTheSensor
     from twinlab.widgets.panel import Panel
     from twinlab.widgets.progress import show_progress
 
 _HOMES = {
     "LiveChart": "live",
     "MeetYourTwin": "meet_your_twin",
+    "NoiseAtTheSensor": "noise_at_the_sensor",
     "Panel": "panel",
     "Pick": "control",
     "Slide": "control",
@@ -23,7 +25,18 @@ _HOMES = {
     "show_progress": "progress",
 }
 
-__all__ = ["LiveChart", "MeetYourTwin", "Panel", "Pick", "Slide", "Tick", "Write", "controls_for", "show_progress"]
+__all__ = [
+    "LiveChart",
+    "MeetYourTwin",
+    "NoiseAtTheSensor",
+    "Panel",
+    "Pick",
+    "Slide",
+    "Tick",
+    "Write",
+    "controls_for",
+    "show_progress",
+]
 
 
 def __getattr__(name: str) -> Any:
