@@ -31,9 +31,8 @@ from twinlab.protection.differential_privacy.frontier import (
     FrontierPoint,
     judge_frontier,
     plan_frontier,
-    score_people,
-    train_frontier,
 )
+from twinlab.protection.differential_privacy.network_frontier import score_people, train_frontier
 from twinlab.protection.differential_privacy.person_rows import PersonRows, arrange_rows
 from twinlab.protection.differential_privacy.training import StepRows
 from twinlab.twins.feature import FeatureTable, choose_targets
@@ -134,7 +133,7 @@ def trace(fleet: Fleet, rows: PersonRows, training: PrivateTraining, delta: floa
     planned = time.perf_counter() - begin
     points: list[FrontierPoint] = []
     first = 0.0
-    evaluate = score_people(scored, names)
+    evaluate = score_people(fleet, scored, names)
     for group in train_frontier(fleet, fleet.init(SEEDS), rows, frontier, evaluate):
         points += group
         if not first and group[0].epsilon > 0:

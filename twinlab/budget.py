@@ -15,6 +15,8 @@ class PrivacyUnit(StrEnum):
 
     PERSON = "person"
     READING = "reading"
+    WINDOW = "window of a person's readings"
+    ROW = "training row"
 
 
 class NeighboringRelation(StrEnum):

@@ -324,7 +324,13 @@ def _find_conflicts(experiment: "Experiment") -> Iterator[str]:
             "learn.privacy.expected_people: expected a declared number of people, since counting real ones would be a "
             "release; give a round guess, such as 50"
         )
-    elif experiment.budget.delta >= 1 / expected:
+    is_uneven = getattr(learn.privacy, "noise_schedule", "constant") != "constant"
+    if is_uneven and learn.privacy.sampling_probability < 1:
+        yield (
+            "learn.privacy.noise_schedule with sampling_probability: a schedule is balanced for full batches only; "
+            "choose sampling_probability = 1, or noise_schedule = 'constant'"
+        )
+    if expected is not None and experiment.budget.delta >= 1 / expected:
         yield (
             f"budget.delta: expected less than one over the {expected} people, since a larger one allows giving "
             f"somebody away whole; choose {0.1 / expected:.1g} or less"

@@ -168,6 +168,16 @@ class PrivacyLedger:
             number, digest = len(chain.entries), chain.digest
         return Receipt(number, (total - before) / MICRO, total / MICRO, (cap - total) / MICRO, n_earlier, digest)
 
+    def require(self, event: Event) -> None:
+        """Refuse an event that does not fit the cap now; nothing is spent either way.
+
+        Raises:
+          BudgetExhaustedError: if it does not fit.
+        """
+        spent = self._read_spent()
+        before = spent[-1]["total_micro"] if spent else 0
+        self._require_room(self._compose(spent, event, before), before, self._terms["epsilon_micro"], "the cap")
+
     def price(self, event: Event) -> float:
         """What an event would cost now, in epsilon; nothing is spent. Infinite for one that protects nothing."""
         spent = self._read_spent()

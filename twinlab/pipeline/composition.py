@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
+import torch
+
+from twinlab.budget import Event
 from twinlab.cohorts.cohort import Cohort
 from twinlab.cohorts.dataset import load_cohort as load_chosen_cohort
 from twinlab.errors import DataContractError
+from twinlab.evaluation.gain import measure_training_gain
 from twinlab.evaluation.utility import measure_coverage, measure_errors
 from twinlab.experiment import Experiment
 from twinlab.finding import Finding
+from twinlab.ledger import PrivacyLedger
+from twinlab.pipeline.account import find_account
+from twinlab.pipeline.auditing import audit_run
+from twinlab.pipeline.learning import Learned, learn, plan_learning
 from twinlab.pipeline.result import Result
-from twinlab.release import Message, NoGuarantee, Release, Transcript
+from twinlab.pipeline.sensing import Sensed, plan_sensing, sense
+from twinlab.pipeline.sharing import plan_sharing, share
+from twinlab.pipeline.start import prepare_start
+from twinlab.protection.differential_privacy.answer import Answer
+from twinlab.release import DifferentialPrivacy, Guarantee, Message, Release, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.twins.baseline import MODELS
-from twinlab.twins.population import Population, first_test_hours, train_population
+from twinlab.twins.linear_twin import follow_linearly
+from twinlab.twins.population import first_test_hours
 from twinlab.twins.tracking import Course, follow
 
+#: What a table calls the twin whose shared part saw nobody.
+ZERO_BUDGET = "twin, zero budget"
 _LEAST_HOURS_OF_A_PERSON = 48
 
 
@@ -34,51 +51,102 @@ def load_cohort(experiment: Experiment, progress: Progress | None = None) -> Coh
     return load_chosen_cohort(experiment.cohort, progress or report_nothing)[0]
 
 
-def run(experiment: Experiment, progress: Progress | None = None) -> Result:
+def run(
+    experiment: Experiment,
+    progress: Progress | None = None,
+    ledger: PrivacyLedger | str | Path | None = None,
+) -> Result:
     """Run an experiment from its readings to its findings.
+
+    What the run costs people is known before any noise is drawn, and is charged first. A run that does not fit the
+    budget is refused whole. A second run of the same experiment is charged again, since its noise is fresh.
 
     Args:
       experiment: public.
       progress: called as progress(what, done, total); raising from it stops the run cleanly.
+      ledger: who pays: an opened account or the path of a ledger. When None, real people's account in the user's own
+        ledger, and for people who do not exist nobody.
 
     Returns:
-      The twins, the findings, and the record of who saw what.
+      The twins, the findings, the record of who saw what, and the badge of every promise.
 
     Raises:
       DataContractError: if the readings are not there, break their schema, or are too few.
+      BudgetExhaustedError: if the budget does not allow the run; nothing was spent.
     """
     tell = progress or report_nothing
-    cohort = _keep_people_with_readings(load_cohort(experiment, tell))
+    loaded = load_cohort(experiment, tell)
+    account = find_account(experiment, loaded, ledger)
+    cohort = _keep_people_with_readings(loaded)
+    account.require(plan_run(experiment, cohort))
     transcript = Transcript()
-    population = _learn(experiment, cohort, transcript, tell)
-    course = follow(population, cohort, horizons=(1,), progress=tell)
-    release = Release("weights", population.state(), _OPEN_WEIGHTS, experiment.fingerprint)
-    return Result(experiment, cohort, population, course, _measure(course, experiment), transcript, (release,))
-
-
-_OPEN_READINGS = NoGuarantee("the trainer sees every reading of the training time")
-_OPEN_WEIGHTS = NoGuarantee("trained on people without noise; weights may remember them")
-
-
-def _learn(experiment: Experiment, cohort: Cohort, transcript: Transcript, progress: Progress) -> Population:
-    """Central learning: devices send readings in the clear, the trainer sends weights back."""
-    begin = pd.Timestamp.now()
-    population = train_population(cohort, experiment.twin, experiment.learn, experiment.seed, progress)
-    seconds = (pd.Timestamp.now() - begin).total_seconds()
-    seen = _keep_training_time(cohort, experiment.learn.train_fraction)
-    n_readings = int(seen.mask.sum()) * seen.values.itemsize
-    n_weights = sum(weight.numel() * weight.element_size() for weight in population.state().values())
-    n_people = cohort.n_people
-    transcript.record(Message("device", "trainer", "readings", n_readings, 0.0, seen, _OPEN_READINGS, n_people))
-    transcript.record(
-        Message(
-            "trainer", "device", "weights", n_weights * n_people, seconds, population.state(), _OPEN_WEIGHTS, n_people
+    learning_time = keep_training_time(cohort, experiment.learn.train_fraction)
+    sensed = sense(experiment, learning_time, account, tell)
+    # what was measured trains as it is; what is noisy trains as it was sent
+    seen = cohort if sensed.cohort is learning_time else sensed.cohort
+    begin = time.perf_counter()
+    learned = learn(experiment, seen, account, tell)
+    if isinstance(sensed.guarantee, DifferentialPrivacy) and not isinstance(learned.guarantee, DifferentialPrivacy):
+        learned = replace(
+            learned,
+            guarantee=sensed.guarantee,  # whatever is computed from noisy reports is as protected as they are
+            start=prepare_start("simulated", experiment.twin, experiment.learn, cohort.signals, tell)[0],
         )
+    _record_learning(transcript, cohort, sensed, learned, time.perf_counter() - begin)
+    answers = share(experiment, learning_time if seen is cohort else seen, account, tell)
+    _record_answers(transcript, answers)
+    course = follow(learned.population, cohort, horizons=(1,), progress=tell)
+    fingerprint = experiment.fingerprint
+    releases = (
+        Release("weights", learned.population.state(), learned.guarantee, fingerprint),
+        *(answer.as_release(fingerprint) for answer in answers),
     )
-    return population
+    return Result(
+        experiment,
+        cohort,
+        learned.population,
+        course,
+        measure(experiment, cohort, course, learned, tell),
+        transcript,
+        releases,
+        badges=audit_run(experiment, sensed, learned, tell),
+        answers=answers,
+        receipts=tuple(account.receipts),
+        ledger=account.ledger,
+        person_events=(*((sensed.person_event,) if sensed.person_event else ()), *learned.person_events,
+                       *plan_sharing(experiment)),
+    )  # fmt: skip
 
 
-def _keep_training_time(cohort: Cohort, train_fraction: float) -> Cohort:
+def plan_run(experiment: Experiment, cohort: Cohort) -> tuple[Event, ...]:
+    """All that a run will cost each person, from public choices and the public shape of the cohort."""
+    return (
+        *plan_sensing(experiment, cohort.n_hours, len(cohort.signals)),
+        *plan_learning(experiment),
+        *plan_sharing(experiment),
+    )
+
+
+def _record_learning(transcript: Transcript, cohort: Cohort, sensed: Sensed, learned: Learned, seconds: float) -> None:
+    """Devices send readings, in the clear or noisy; the trainer sends weights back."""
+    n_people, state = cohort.n_people, learned.population.state()
+    n_readings = int(sensed.cohort.mask.sum()) * sensed.cohort.values.itemsize
+    n_weights = sum(weight.numel() * weight.element_size() for weight in state.values())
+    kind = "readings" if sensed.person_event is None else "noisy readings"
+    transcript.record(Message("device", "trainer", kind, n_readings, 0.0, sensed.cohort, sensed.guarantee, n_people))
+    transcript.record(
+        Message("trainer", "device", "weights", n_weights * n_people, seconds, state, learned.guarantee, n_people)
+    )
+
+
+def _record_answers(transcript: Transcript, answers: tuple[Answer, ...]) -> None:
+    """The trainer publishes; everybody reads."""
+    for answer in answers:
+        table = answer.table()
+        transcript.record(Message("trainer", "public", answer.question, 8 * len(table), 0.0, table, answer.guarantee))
+
+
+def keep_training_time(cohort: Cohort, train_fraction: float) -> Cohort:
     """What the trainer was sent: everybody's readings before their own test time."""
     values = cohort.values.copy()
     late = np.arange(cohort.n_hours)[None, :] >= first_test_hours(cohort, train_fraction)[:, None]
@@ -100,16 +168,59 @@ def _keep_people_with_readings(cohort: Cohort) -> Cohort:
     return cohort if len(kept) == cohort.n_people else cohort.select(people=kept)
 
 
-def _measure(course: Course, experiment: Experiment) -> tuple[Finding, ...]:
-    """Errors and coverage of the next hour, per signal, over everybody's test time."""
+def measure(
+    experiment: Experiment, cohort: Cohort, course: Course, learned: Learned, progress: Progress
+) -> tuple[Finding, ...]:
+    """Errors and coverage of the next hour, per signal, over everybody's test time; and whether training paid.
+
+    A private training always stands beside its start, which saw nobody and cost nothing.
+    """
     findings: list[Finding] = []
+    compared = _compare_with_start(learned, cohort, progress)
     for column, signal in enumerate(course.targets):
         counted = course.is_test() & course.is_comparable(signal, 1)
         if not counted.any():
             continue
         actual = course.actual[:, :, column]
         forecasts = {model: course.predictions[model, 1][:, :, column] for model in MODELS}
+        if compared is not None:
+            late = compared.start_forecast[:, :, column]
+            forecasts[ZERO_BUDGET] = np.pad(late, ((0, 0), (actual.shape[1] - late.shape[1], 0)))
         lower, upper = course.lower[1][:, :, column], course.upper[1][:, :, column]
         findings += measure_errors(signal, actual, forecasts, counted)
         findings += measure_coverage(signal, actual, lower, upper, counted, experiment.twin.coverage)
+        if compared is not None:
+            trained, start, spent = compared.trained[:, column], compared.start[:, column], say_price(learned.guarantee)
+            findings.append(measure_training_gain(signal, trained, start, cohort.attributes, spent, experiment.seed))
     return tuple(findings)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Errors (person, target) of everybody's twin after training and from the start; and the start's forecasts."""
+
+    trained: np.ndarray
+    start: np.ndarray
+    start_forecast: np.ndarray
+
+
+def _compare_with_start(learned: Learned, cohort: Cohort, progress: Progress) -> _Compared | None:
+    """The trained twins beside those that cost nothing; None for open training, which has no start."""
+    if learned.start is None:
+        return None
+    trained, start = learned.population, learned.start
+    linear = follow_linearly(trained, cohort, progress)
+    is_same = all(torch.equal(trained.backbone[name], start.backbone[name]) for name in start.backbone)
+    of_start = linear if is_same else follow_linearly(start, cohort, progress)
+    return _Compared(
+        linear.measure_errors(trained.forecast_mean[:1])[0],
+        of_start.measure_errors(start.forecast_mean[:1])[0],
+        of_start.forecast(start.forecast_mean[:1])[0],
+    )
+
+
+def say_price(guarantee: Guarantee) -> str:
+    """What a guarantee cost, in words: `epsilon 1 a person`."""
+    if isinstance(guarantee, DifferentialPrivacy):
+        return f"epsilon {guarantee.epsilon:.3g} a {guarantee.privacy_unit}"
+    return "no guarantee"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,15 +11,21 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from twinlab.attacks.audit import AuditBadge
+from twinlab.attacks.promise import AuditReport
+from twinlab.budget import Event
 from twinlab.cohorts.cohort import HOURS_PER_DAY, Cohort
 from twinlab.cohorts.dataset import SHIPPED_CHOICE
 from twinlab.cohorts.person import draw_people
 from twinlab.cohorts.simulator import SIMULATED_SIGNALS, Intervention, estimate_true_effects
-from twinlab.errors import SpecificationError
+from twinlab.errors import SpecificationError, UnsupportedEventError
 from twinlab.evaluation.effect import measure_effects
 from twinlab.experiment import Experiment, ShippedCohort, SimulatedCohort
 from twinlab.finding import Finding
-from twinlab.release import Release, Transcript
+from twinlab.ledger import PrivacyLedger, Receipt
+from twinlab.protection.differential_privacy.accounting import compute_epsilon
+from twinlab.protection.differential_privacy.answer import Answer
+from twinlab.release import DifferentialPrivacy, NoGuarantee, Release, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.twins.action import Action
 from twinlab.twins.baseline import MODELS
@@ -61,6 +68,11 @@ class Result:
       findings: measured utility, each beside a baseline and with an interval over people.
       transcript: who saw what.
       releases: what left a trust boundary, with its guarantee.
+      badges: for each promise, what an audit measured of it.
+      answers: the private answers that were published.
+      receipts: what the ledger was charged in this run; empty where nobody pays.
+      ledger: the account that was charged; None where nobody pays.
+      person_events: what the whole run cost each person, as accounting reads it.
     """
 
     experiment: Experiment
@@ -70,6 +82,11 @@ class Result:
     findings: tuple[Finding, ...]
     transcript: Transcript
     releases: tuple[Release, ...]
+    badges: tuple[AuditBadge | AuditReport, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    ledger: PrivacyLedger | None = None
+    person_events: tuple[Event, ...] = ()
     _opened: dict[str, OpenedTwin] = field(default_factory=dict)
 
     @property
@@ -140,6 +157,35 @@ class Result:
         table = pd.concat(tables, ignore_index=True)
         return table[["signal", *(name for name in table.columns if name != "signal")]].round(3)
 
+    def privacy(self) -> pd.DataFrame:
+        """What left a trust boundary, a row each: what, the guarantee in words, its epsilon, delta and unit."""
+        rows = []
+        for release in self.releases:
+            promised = release.guarantee if isinstance(release.guarantee, DifferentialPrivacy) else None
+            rows.append(
+                {
+                    "release": release.kind,
+                    "epsilon": promised.epsilon if promised else math.inf,
+                    "delta": promised.delta if promised else math.nan,
+                    "unit": str(promised.privacy_unit) if promised else "",
+                    "guarantee": str(release.guarantee),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    @property
+    def person_epsilon(self) -> float:
+        """What the whole run cost each person, at the budget's delta.
+
+        Infinite where something left unprotected, or where no epsilon of use can be certified.
+        """
+        if any(isinstance(release.guarantee, NoGuarantee) for release in self.releases):
+            return math.inf
+        try:
+            return compute_epsilon(self.person_events, self.experiment.budget.delta)
+        except UnsupportedEventError:
+            return math.inf
+
     def personalization(self, of: Literal["forecast", "response"] = "forecast") -> pd.DataFrame:
         """Mean error over people of each model on each day: day, signal, model, error.
 
@@ -189,6 +235,10 @@ class Result:
         """Fingerprint and findings, fit for JSON; aggregates only."""
         return {
             "experiment": self.experiment.fingerprint,
+            "person_epsilon": None if math.isinf(self.person_epsilon) else self.person_epsilon,
+            "delta": self.experiment.budget.delta,
+            "badges": [str(badge) for badge in self.badges],
+            "answers": [answer.sentence for answer in self.answers],
             "findings": {
                 finding.name: {
                     "value": finding.value,
@@ -202,10 +252,16 @@ class Result:
 
     def __repr__(self) -> str:
         lines = [f"Result of experiment {self.experiment.fingerprint}: {self.cohort!r}"]
-        return "\n".join([*lines, *(f"  {finding}" for finding in self.findings)])
+        said = [*self.findings, *self.answers_in_words(), *self.badges, *self.receipts]
+        return "\n".join([*lines, *(f"  {each}" for each in said)])
+
+    def answers_in_words(self) -> list[str]:
+        """The published answers, a sentence each."""
+        return [answer.sentence for answer in self.answers]
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in self.findings)
+        said = [*self.findings, *self.answers_in_words(), *self.badges, *self.receipts]
+        items = "".join(f"<li>{html.escape(str(each))}</li>" for each in said)
         head = html.escape(f"Experiment {self.experiment.fingerprint}: {self.cohort!r}")
         return f"<p>{head}</p><ul>{items}</ul>"
 

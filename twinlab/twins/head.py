@@ -110,6 +110,23 @@ class PersonalHeads:
         self._drift()
         return error, variance[..., prior.group_of_target]
 
+    def find_gain(self, features: Tensor, observed: Tensor) -> Tensor:
+        """By how much the weights would move per unit of error: (person, head, group, feature).
+
+        Args:
+          features: (person, head, feature).
+          observed: bool (person, head, target); targets of one group are observed together.
+        """
+        spread = self._spread(features)
+        variance = (spread * features[:, :, None]).sum(-1) + 1
+        seen = observed[..., self._firsts].to(spread.dtype)
+        return spread * (seen / variance)[..., None]
+
+    def drift_towards_prior(self, response: Tensor) -> None:
+        """Let an hour pass for how weights respond to where they started: (..., feature, feature), in place."""
+        response.mul_(self._keep[:, None])
+        response.diagonal(dim1=-2, dim2=-1).add_(1 - self._keep)
+
     def _spread(self, features: Tensor) -> Tensor:
         """P f: (person, head, group, feature)."""
         return torch.matmul(self.covariance, features[:, :, None, :, None])[..., 0]

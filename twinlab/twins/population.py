@@ -175,7 +175,7 @@ def train_population(
             f"cohort {cohort.name!r}: expected at least one measured hour after another in the training time, got none"
         )
     backbone = train_backbones(twin, learn, cohort.signals, targets, inputs, outputs, [seed], progress)
-    untrained = _assemble(twin, learn, cohort.signals, targets, backbone)
+    untrained = assemble_population(twin, learn, cohort.signals, targets, backbone)
     return fit_prior(untrained, trainers)
 
 
@@ -234,7 +234,7 @@ def fit_prior(population: Population, cohort: CohortView) -> Population:
         table = FeatureTable(chunk, population.targets, population.twin.max_horizon_hours)
         cut = first_test_hours(chunk, population.learn.train_fraction)
         for band, anchor in enumerate(population.anchors):
-            answers = _answers(table, anchor, cut)
+            answers = list_answers(table, anchor, cut)
             statistics[band].add(population.forecast_features(table, anchor), torch.from_numpy(answers))
         features, answers = tabulate_response(chunk, population.response_targets)
         late = np.arange(chunk.n_hours)[None, :] >= cut[:, None]
@@ -254,7 +254,7 @@ def fit_prior(population: Population, cohort: CohortView) -> Population:
     )
 
 
-def _assemble(
+def assemble_population(
     twin: BayesianTwin, learn: CentralLearning, signals: tuple[str, ...], targets: tuple[str, ...], backbone: State
 ) -> Population:
     """A population whose heads start at zero with the public prior."""
@@ -278,7 +278,7 @@ def _assemble(
     )
 
 
-def _answers(table: FeatureTable, horizon: int, cut: np.ndarray) -> np.ndarray:
+def list_answers(table: FeatureTable, horizon: int, cut: np.ndarray) -> np.ndarray:
     """float32 (person, hour, target) by origin hour: the reading `horizon` later, NaN if missing or in the test
     time."""
     answers = np.full_like(table.values, np.nan)
@@ -306,7 +306,7 @@ def _training_rows(
         table = FeatureTable(chunk, targets, twin.max_horizon_hours)
         cut = first_test_hours(chunk, learn.train_fraction)
         for anchor in anchors:
-            answers = _answers(table, anchor, cut)
+            answers = list_answers(table, anchor, cut)
             kept = ~np.isnan(answers).all(axis=2)
             if share < 1:
                 kept &= draw.random(kept.shape) < share

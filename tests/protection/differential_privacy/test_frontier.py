@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from twinlab.budget import count_leaves
-from twinlab.errors import BudgetExhaustedError, SpecificationError
+from twinlab.errors import BudgetExhaustedError, DataContractError, SpecificationError
 from twinlab.fleet import Fleet
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
 from twinlab.protection.differential_privacy.descent import PrivateTraining
@@ -17,10 +17,12 @@ from twinlab.protection.differential_privacy.frontier import (
     judge_frontier,
     order_coarse_first,
     plan_frontier,
-    score_people,
-    train_frontier,
+    trace_frontier,
 )
+from twinlab.protection.differential_privacy.network_frontier import score_people, train_frontier
 from twinlab.protection.differential_privacy.person_rows import PersonRows
+from twinlab.protection.differential_privacy.pooled_weights import PersonProducts, WeightsTrainer
+from twinlab.protection.differential_privacy.randomness import open_noise
 
 WIDTHS = (5, 8, 4, 1)
 EPSILONS = (0.2, 1.0, 8.0)
@@ -38,7 +40,7 @@ def make_job(n_people=40, seeds=(0, 1)):
         PrivateTraining(n_people, learning_rate=0.1, rows_per_step=4), 1e-3, EPSILONS, seeds, lambda epsilon: 12
     )
     fleet = Fleet(len(seeds), WIDTHS)
-    return fleet, fleet.init(seeds), make_rows(n_people), frontier, score_people(make_rows(20, 9), ["error"])
+    return fleet, fleet.init(seeds), make_rows(n_people), frontier, score_people(fleet, make_rows(20, 9), ["error"])
 
 
 def frontier_threads():
@@ -92,7 +94,7 @@ def test_closing_the_iterator_stops_the_threads_and_restores_their_number():
     curve.close()
     assert not frontier_threads()
     with pytest.raises(KeyboardInterrupt):
-        list(train_frontier(fleet, start, rows, endless, evaluate, stop))
+        list(train_frontier(fleet, start, rows, endless, evaluate, progress=stop))
     assert seen.is_set()
     assert not frontier_threads()
     assert torch.get_num_threads() == n_threads
@@ -113,11 +115,11 @@ def test_an_error_in_a_worker_reaches_the_caller():
     fleet, start, rows, frontier, evaluate = make_job()
     calls = []
 
-    def break_later(fleet, state):
+    def break_later(state):
         calls.append(1)
         if len(calls) > 1:
             raise ZeroDivisionError
-        return evaluate(fleet, state)
+        return evaluate(state)
 
     with pytest.raises(ZeroDivisionError):
         list(train_frontier(fleet, start, rows, frontier, break_later))
@@ -192,7 +194,7 @@ def test_scores_are_means_over_people_not_over_rows():
     rows.weights[0, :1], rows.weights[1] = 1.0, 1.0
     fleet = Fleet(1, (5, 1))
     state = {"weight_0": torch.zeros(1, 5, 1), "bias_0": torch.zeros(1, 1)}
-    assert score_people(rows, ["error"])(fleet, state) == {"error": [2.0]}
+    assert score_people(fleet, rows, ["error"])(state) == {"error": [2.0]}
 
 
 def test_the_ledger_is_charged_for_the_whole_curve_before_it_begins():
@@ -208,3 +210,32 @@ def test_the_ledger_is_charged_for_the_whole_curve_before_it_begins():
     with pytest.raises(BudgetExhaustedError):
         next(curve)
     assert count_leaves(*asked) == count_leaves(*make_job()[3].events)
+
+
+def make_products(n_people=30):
+    draw = torch.Generator().manual_seed(5)
+    features = torch.randn(n_people, 20, 4, generator=draw)
+    return PersonProducts.from_rows(features, features @ torch.tensor([[1.0, 0, -1, 0], [0, 2.0, 0, 1]]).T)
+
+
+def test_pooled_weights_have_a_curve_too_and_each_point_equals_its_own_training():
+    products, start = make_products(), torch.zeros(2, 2, 4)
+    plan = plan_frontier(PrivateTraining(30), 1e-3, EPSILONS, (0, 1), lambda epsilon: 40, lambda *_: 0.05)
+    trainer = WeightsTrainer(products, start)
+    truth = torch.tensor([[1.0, 0, -1, 0], [0, 2.0, 0, 1]])
+
+    def evaluate(state):
+        return {"error": (state["weights"] - truth).abs().mean((1, 2)).tolist()}
+
+    points = {p.epsilon: p for group in trace_frontier(trainer, plan, evaluate, rehearsal_seed=7) for p in group[:1]}
+    assert points[8.0].scores["error"] < 0.8 * points[0.0].scores["error"]
+    assert points[8.0].state["weights"].shape == (1, 2, 4)
+    alone = trainer.train(2, PrivateTraining(30, n_steps=40, learning_rate=0.05), open_noise(), lambda *_: None)
+    assert alone["weights"].shape == (4, 2, 4)  # two copies of two seeds
+    assert torch.equal(alone["weights"][0], alone["weights"][1])  # without noise, copies stay copies
+
+
+def test_pooled_weights_of_nobody_are_refused():
+    nobody = PersonProducts(torch.zeros(0, 1, 4, 4), torch.zeros(0, 1, 4))
+    with pytest.raises(DataContractError, match="at least one person"):
+        WeightsTrainer(nobody, torch.zeros(1, 4))

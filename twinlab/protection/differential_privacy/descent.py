@@ -264,7 +264,9 @@ class _Run:
 
     def _sample_people(self, n_models: int, n_people: int) -> Tensor:
         """Bool (model, person): independent draws per model, person and step."""
-        return torch.from_numpy(self._noise.draw_uniform((n_models, n_people)) < self._settings.sampling_probability)
+        return torch.from_numpy(
+            draw_participants(self._noise, self._settings.sampling_probability, (n_models, n_people))
+        )
 
     def _follow_quantile(self, norms: Tensor, included: Tensor | None, count_noise: Tensor) -> None:
         """Move each bound towards the noisy share of people below it (Andrew et al., NeurIPS 2021, equation 4)."""
@@ -292,6 +294,11 @@ class _Run:
         first = self._n_steps[:k] - self._n_averaged[:k]
         share = torch.where(first <= step, 1.0 / self._n_averaged[:k], 0.0)
         self.average[:k].addcmul_(flat, share[:, None])
+
+
+def draw_participants(noise: NoiseSource, sampling_probability: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Who takes part: independent secret coins, bool of that shape."""
+    return noise.draw_uniform(shape) < sampling_probability
 
 
 def find_count_noise(noise_multiplier: Tensor) -> Tensor:

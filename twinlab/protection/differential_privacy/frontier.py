@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,13 +24,11 @@ from torch import Tensor
 from twinlab.budget import ComposedEvent, Event
 from twinlab.errors import SpecificationError
 from twinlab.finding import Finding
-from twinlab.fleet import Fleet, State
+from twinlab.fleet import State
 from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier
 from twinlab.protection.differential_privacy.descent import BudgetHolder, PrivateTraining, list_events
-from twinlab.protection.differential_privacy.person_rows import PersonRows
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
 from twinlab.protection.differential_privacy.schedule import choose_learning_rate, choose_n_steps
-from twinlab.protection.differential_privacy.training import StepRows, train_privately
 from twinlab.roles import Progress, report_nothing
 
 EPSILONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
@@ -39,8 +37,27 @@ N_WORKERS = 2
 #: More models than this at once fill the processor's cache.
 _MODELS_AT_ONCE = 16
 
-#: From a fleet and its state to scores, lower is better: each name with one number per model.
-Evaluate = Callable[[Fleet, Mapping[str, Tensor]], Mapping[str, Sequence[float]]]
+#: From stacked parameters of some models to scores, lower is better: each name with one number per model.
+Evaluate = Callable[[Mapping[str, Tensor]], Mapping[str, Sequence[float]]]
+
+
+class CurveTrainer(Protocol):
+    """What is trained at each point of the curve: networks, or pooled weights."""
+
+    def make_start(self) -> State:
+        """Stacked parameters of one model per seed; public."""
+        ...
+
+    def train(self, n_copies: int, settings: PrivateTraining, noise: NoiseSource, progress: Progress) -> State:
+        """Train so many copies of the start at once, seeds first: stacked parameters.
+
+        Args:
+          n_copies: of the start.
+          settings: public, with one noise and one learning rate per model.
+          noise: of this thread alone.
+          progress: called once a step.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +105,7 @@ class FrontierPoint:
       seed: of the initial weights.
       scores: by name, lower is better.
       events: what it cost.
-      state: parameters of a fleet of one.
+      state: parameters, stacked as of one model.
       is_rehearsal: whether its noise can be reproduced, so that epsilon promises nothing.
     """
 
@@ -106,6 +123,7 @@ def plan_frontier(
     epsilons: Sequence[float] = EPSILONS,
     seeds: Sequence[int] = SEEDS,
     n_steps: Callable[[float], int] = choose_n_steps,
+    learning_rate: Callable[[float, int, int], float] = choose_learning_rate,
 ) -> Frontier:
     """Calibrate the noise of every point.
 
@@ -115,6 +133,7 @@ def plan_frontier(
       epsilons: of the points.
       seeds: of initial weights.
       n_steps: how many steps suit an epsilon.
+      learning_rate: which suits a noise multiplier, a number of steps and the expected people.
 
     Raises:
       SpecificationError: if there is no point, or an epsilon cannot be reached.
@@ -125,15 +144,13 @@ def plan_frontier(
     for epsilon in sorted(epsilons):
         steps = n_steps(epsilon)
         noise = calibrate_noise_multiplier(epsilon, delta, training.sampling_probability, steps)
-        rate = choose_learning_rate(noise, steps, training.expected_people)
+        rate = learning_rate(noise, steps, training.expected_people)
         settings.append(replace(training, n_steps=steps, noise_multiplier=noise, learning_rate=rate))
     return Frontier(delta, tuple(settings), tuple(sorted(epsilons)), tuple(seeds))
 
 
-def train_frontier(
-    fleet: Fleet,
-    start: Mapping[str, Tensor],
-    rows: PersonRows,
+def trace_frontier(
+    trainer: CurveTrainer,
     frontier: Frontier,
     evaluate: Evaluate,
     progress: Progress = report_nothing,
@@ -144,9 +161,7 @@ def train_frontier(
     """Train the curve, and hand out all seeds of an epsilon as soon as they are done.
 
     Args:
-      fleet: as many models as the frontier has seeds.
-      start: their initial parameters, such as `fleet.init(frontier.seeds)` or a state trained on simulated people.
-      rows: of people; private.
+      trainer: what is trained, and on whom.
       frontier: from `plan_frontier`; public.
       evaluate: scores models, for instance on simulated people; what it reads of people is not protected by this.
       progress: called with steps done, in the caller's thread; raising from it stops everything cleanly.
@@ -159,16 +174,13 @@ def train_frontier(
       First the start, which costs nothing; then epsilon by epsilon, the ends of the curve before its middle.
       Closing the iterator stops the training.
     """
-    if fleet.n_models != len(frontier.seeds):
-        raise SpecificationError(
-            f"frontier: expected a fleet of {len(frontier.seeds)} models, one per seed, got {fleet.n_models}"
-        )
-    yield _make_points(fleet, start, evaluate, 0.0, frontier.seeds, [()] * fleet.n_models, is_rehearsal=False)
+    start = trainer.make_start()
+    yield _make_points(start, evaluate, 0.0, frontier.seeds, [()] * len(frontier.seeds), is_rehearsal=False)
     if ledger is not None:
         ledger.spend(ComposedEvent(frontier.events), purpose="exploring the frontier")
     groups = group_by_steps(frontier)
     total = sum(int(np.max(frontier.settings[group[0]].n_steps)) for group in groups)
-    job = _Job(fleet, start, StepRows(rows, frontier.settings[0]), frontier, evaluate, rehearsal_seed)
+    job = _Job(trainer, frontier, evaluate, rehearsal_seed)
     n_threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(n_workers, "frontier", initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -199,9 +211,7 @@ class _Cancelled(Exception):
 class _Job:
     """What workers share."""
 
-    fleet: Fleet
-    start: Mapping[str, Tensor]
-    rows: StepRows
+    trainer: CurveTrainer
     frontier: Frontier
     evaluate: Evaluate
     rehearsal_seed: int | None
@@ -212,23 +222,21 @@ class _Job:
         """Train all seeds of some epsilons and put points, progress or the error into the queue."""
         try:
             n_seeds = len(self.frontier.seeds)
-            fleet = Fleet(n_seeds * len(group), self.fleet.widths, self.fleet.activation, self.fleet.loss)
-            start = {name: torch.cat([value] * len(group)) for name, value in self.start.items()}
             each = [self.frontier.settings[point] for point in group]
             noises = [float(np.max(settings.noise_multiplier)) for settings in each for _ in range(n_seeds)]
             rates = [float(np.max(settings.learning_rate)) for settings in each for _ in range(n_seeds)]
             settings = replace(each[0], noise_multiplier=noises, learning_rate=rates)
-            trained = train_privately(fleet, start, self.rows, settings, self._open_noise(group), self._report)
+            noise, events = self._open_noise(group), list_events(settings, len(noises))
+            state = self.trainer.train(len(group), settings, noise, self._report)
             for place, point in enumerate(group):
                 mine = slice(place * n_seeds, (place + 1) * n_seeds)
                 points = _make_points(
-                    self.fleet,
-                    {name: value[mine] for name, value in trained.state.items()},
+                    {name: value[mine] for name, value in state.items()},
                     self.evaluate,
                     self.frontier.epsilons[point],
                     self.frontier.seeds,
-                    trained.events[mine],
-                    is_rehearsal=trained.is_rehearsal,
+                    events[mine],
+                    is_rehearsal=noise.is_rehearsal,
                 )
                 self.news.put(points)
         except _Cancelled:
@@ -249,7 +257,6 @@ class _Job:
 
 
 def _make_points(
-    fleet: Fleet,
     state: Mapping[str, Tensor],
     evaluate: Evaluate,
     epsilon: float,
@@ -259,14 +266,14 @@ def _make_points(
     is_rehearsal: bool,
 ) -> tuple[FrontierPoint, ...]:
     """A point per model."""
-    scores = evaluate(fleet, state)
+    scores = evaluate(state)
     return tuple(
         FrontierPoint(
             epsilon=epsilon,
             seed=seed,
             scores={name: float(values[k]) for name, values in scores.items()},
             events=tuple(events[k]),
-            state=fleet.model(state, k),
+            state={name: value[k : k + 1].clone() for name, value in state.items()},
             is_rehearsal=is_rehearsal,
         )
         for k, seed in enumerate(seeds)
@@ -298,25 +305,6 @@ def order_coarse_first(n_points: int) -> list[int]:
         width, low = max((high - low, -low) for low, high in itertools.pairwise(known))
         order.append(-low + width // 2)
     return order
-
-
-def score_people(rows: PersonRows, names: Sequence[str]) -> Evaluate:
-    """Mean absolute error of the shared network, averaged over people, in scaled units.
-
-    Args:
-      rows: of people who do not train; private unless simulated, and so are the scores.
-      names: one per output.
-    """
-    inputs, clean = rows.inputs.flatten(0, 1), rows.clean()
-
-    def evaluate(fleet: Fleet, state: Mapping[str, Tensor]) -> dict[str, list[float]]:
-        wrong = (fleet.forward(state, inputs) - clean.targets.flatten(0, 1)).abs_() * clean.weights.flatten(0, 1)
-        by_person = wrong.view(fleet.n_models, *clean.targets.shape).sum(2) / clean.weights.sum(1).clamp(min=1)
-        there = (clean.weights.sum(1) > 0).float()
-        means = (by_person * there).sum(1) / there.sum(0).clamp(min=1)
-        return {name: means[:, column].tolist() for column, name in enumerate(names)}
-
-    return evaluate
 
 
 def judge_frontier(points: Sequence[FrontierPoint], score: str) -> Finding:

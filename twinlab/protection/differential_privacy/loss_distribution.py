@@ -132,9 +132,10 @@ class GaussianMixturePair:
             return s[0] * (2 * x - s[0]) / (2 * variance)
         exponents = [si * (2 * x - si) / (2 * variance) for si in s]
         peak = np.maximum(exponents[-1], exponents[0])
-        small = np.maximum(np.abs(exponents[-1]), np.abs(exponents[0])) < 1.0
-        for exponent in exponents[1:-1]:
-            peak = np.maximum(peak, exponent)
+        largest = np.maximum(np.abs(exponents[-1]), np.abs(exponents[0]))
+        for exponent in exponents[1:-1]:  # between the ends they may be larger than at both
+            peak, largest = np.maximum(peak, exponent), np.maximum(largest, np.abs(exponent))
+        small = largest < 1.0
         tiny, scaled = np.full(x.shape, sum(w) - 1.0), np.zeros(x.shape)
         with np.errstate(under="ignore"):
             for exponent, wi in zip(exponents, w, strict=True):

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from twinlab.budget import ComposedEvent, Event
 from twinlab.errors import DataContractError
+from twinlab.fleet import State
 from twinlab.protection.differential_privacy.clipping import FactorRule
 from twinlab.protection.differential_privacy.descent import BudgetHolder, PrivateTraining, descend, list_events
 from twinlab.protection.differential_privacy.randomness import NoiseSource
@@ -126,12 +127,37 @@ def fit_pooled_weights(
     events = list_events(settings, 1)[0]
     if ledger is not None:
         ledger.spend(ComposedEvent(events), purpose="pooled weights")
-    back = torch.eye(start.shape[1]) if geometry is None else geometry
-    source = _ProductSource(back.T @ products.gram @ back, products.right @ back)
-    begin = torch.linalg.solve(back, start.T).T
-    flat = descend(source, begin.reshape(1, -1), settings, noise, progress)
-    weights = flat.view(start.shape) @ back.T
+    weights = WeightsTrainer(products, start, geometry).train(1, settings, noise, progress)["weights"][0]
     return PooledWeights(weights, events, noise.is_rehearsal)
+
+
+class WeightsTrainer:
+    """Trains many pooled weights at once on the same people, each with its own noise.
+
+    Args:
+      products: of people; private.
+      start: (target, feature), or (seed, target, feature); public.
+      geometry: (feature, feature), public.
+    """
+
+    def __init__(self, products: PersonProducts, start: Tensor, geometry: Tensor | None = None) -> None:
+        """Move people's products into the geometry, once for all."""
+        if not products.n_people:
+            raise DataContractError("pooled weights: expected the products of at least one person, got nobody's")
+        self._back = torch.eye(start.shape[-1]) if geometry is None else geometry
+        self._source = _ProductSource(self._back.T @ products.gram @ self._back, products.right @ self._back)
+        self._start = start if start.dim() == 3 else start[None]
+
+    def make_start(self) -> State:
+        """The start of one model per seed: {"weights": (seed, target, feature)}."""
+        return {"weights": self._start}
+
+    def train(self, n_copies: int, settings: PrivateTraining, noise: NoiseSource, progress: Progress) -> State:
+        """Copies of the start after private descent: {"weights": (model, target, feature)}."""
+        start = self._start.repeat(n_copies, 1, 1)
+        begin = torch.linalg.solve(self._back, start.mT).mT
+        flat = descend(self._source, begin.flatten(1), settings, noise, progress)
+        return {"weights": flat.view(start.shape) @ self._back.T}
 
 
 class _ProductSource:
