@@ -1,5 +1,8 @@
 """Synthetic frames in the shapes that the charts take."""
 
+import math
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -76,6 +79,126 @@ def make_findings():
     ]  # fmt: skip
 
 
+EPSILONS = np.array([0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8])
+
+
+def make_curve():
+    """A frontier that goes from harm over no clear gain to gain."""
+    mean = 3.95 + 0.55 * np.exp(-1.1 * EPSILONS) + 1.1 * np.exp(-3 * EPSILONS)
+    spread = 0.12 + 0.35 * np.exp(-2 * EPSILONS)
+    verdict = np.where(mean + spread < 4.5, "train", np.where(mean < 4.5, "no clear gain", "do not train"))
+    columns = {"epsilon": EPSILONS, "mean": mean, "lowest": mean - spread, "highest": mean + spread}
+    return pd.DataFrame({**columns, "verdict": verdict})
+
+
+CURVE = {"signal": "heart_rate_bpm", "unit": "bpm", "zero_budget": 4.5, "who": "300 simulated people"}
+
+
+def make_posterior(epsilon=1.0):
+    prior = np.linspace(0, 1, 101)
+    rise = math.exp(epsilon)
+    return pd.DataFrame(
+        {
+            "prior": prior,
+            "largest_posterior": prior * rise / (1 - prior + prior * rise),
+            "smallest_posterior": prior / (prior + (1 - prior) * rise),
+        }
+    )
+
+
+def make_deployed():
+    rows = [("Apple", "emoji", 4.0, "a day"), ("Google", "mobility reports", 2.64, "a day"),
+            ("US Census 2020", "persons", 17.14, "a census"), ("US Census 2020", "housing units", 2.47, "a census"),
+            ("Wikimedia", "page views", 1.0, "a day")]  # fmt: skip
+    return pd.DataFrame(rows, columns=["who", "what", "epsilon", "period"])
+
+
+def make_gauge(purposes=True):
+    shares = [("research", 3.0, 1.9), ("teaching", 8.0, 0.41)] if purposes else []
+    return {
+        "epsilon": 8.0, "spent": 2.31, "remaining": 5.69, "delta": 1e-6, "privacy_unit": "person",
+        "neighboring_relation": "add or remove one", "n_events": 4,
+        "purposes": [{"purpose": name, "quota": quota, "spent": spent} for name, quota, spent in shares],
+    }  # fmt: skip
+
+
+BADGE = {
+    "claimed": 3.96, "lower_bound": 2.24, "ceiling": 6.1, "implied": 3.7, "verdict": "consistent", "confidence": 0.95,
+    "sentence": "Consistent: 14 checks of step, sampling, books and a whole run found no fault. Claimed: epsilon 3.96 "
+    "at delta 1e-06. Measured from one run: at least 2.2 (95% confidence); this audit could not have shown more than "
+    "6.1. Composed over all steps, what one step leaked comes to 3.7. An audit finds faults; it proves no privacy.",
+}  # fmt: skip
+
+
+def make_mechanisms():
+    noises = {"laplace": (792, 396, 198, 99, 49.5, 24.7), "duchi": (563, 286, 152, 91.9, 72.6, 70.0),
+              "piecewise": (646, 323, 160, 77.5, 34.4, 11.1), "hybrid": (563, 286, 145, 71.5, 32.7, 11.0)}  # fmt: skip
+    rows = [
+        {"mechanism": name, "epsilon": epsilon, "worst_standard_deviation": float(noise), "unit": "bpm"}
+        for name, each in noises.items()
+        for epsilon, noise in zip((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), each, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def make_people():
+    people, wiggle = np.array([10, 100, 1000, 10_000]), np.array([1.04, 0.97, 0.9, 1.02])
+    columns = {"mechanism": "hybrid", "epsilon": 1.0, "n_people": people, "unit": "bpm"}
+    promised = 284 / np.sqrt(people)
+    return pd.DataFrame({**columns, "promised_half_width": promised, "measured_half_width": promised * wiggle})
+
+
+def make_stream_errors():
+    schemes = {"constant mean, no noise": (7.6, 7.6), "uniform": (17.5, 2.1), "uniform, harmonic Kalman": (2.9, 0.74),
+               "sample": (10.8, 10.7), "budget distribution": (20.9, 3.6), "budget absorption": (13.1, 3.3),
+               "population division, hybrid, harmonic Kalman": (3.8, 1.0), "budget division, hybrid": (189, 23.2),
+               "shape of the day": (3.2, 0.74)}  # fmt: skip
+    hides = {"constant mean, no noise": "nobody", "shape of the day": "person"}
+    rows = [
+        {"scheme": scheme, "hides": hides.get(scheme, "window"), "n_people": 200, "epsilon": epsilon,
+         "window_hours": 24, "mean_absolute_error": error, "unit": "bpm"}
+        for scheme, errors in schemes.items()
+        for epsilon, error in zip((1.0, 8.0), errors, strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def make_hours():
+    hours = np.arange(7 * 24)
+    truth = 72 + 12 * np.sin((hours - 8) / 24 * 2 * np.pi)
+    noise = 16 * np.sin(hours * 12.9898) * np.sin(hours * 78.233)
+    series = {"truth": truth, "published": truth + noise, "after the filter": truth + 3 * np.sin(hours / 9)}
+    return pd.concat([pd.DataFrame({"hour": hours, "series": name, "value": each}) for name, each in series.items()])
+
+
+def draw_privacy():
+    """The charts about privacy, by the name of their picture."""
+    from twinlab import charts
+
+    frontier = charts.make_frontier(
+        make_curve(), 1.0, non_private=3.7, point={"epsilon": 1.0, "mean": 4.2}, limits=(3.6, 5.7), **CURVE
+    )
+    people = charts.make_people_needed(make_people(), 20_184, 2.0, epsilon=1.0, who="heart rate")
+    return {
+        "frontier": charts.draw_frontier(frontier),
+        "frontier_tracing": charts.draw_frontier(charts.make_frontier(make_curve().iloc[:0], 5.0, **CURVE)),
+        "meaning": charts.draw_meaning(charts.make_meaning(make_posterior(), 1.0, 1e-6, make_deployed(), "person")),
+        "budget": charts.draw_budget(charts.make_budget(make_gauge(), 1.2)),
+        "budget_exceeded": charts.draw_budget(charts.make_budget(make_gauge(), 6.2)),
+        "budget_unprotected": charts.draw_budget(charts.make_budget(make_gauge(purposes=False), math.inf)),
+        "badge": charts.draw_badge(**BADGE),
+        "badge_broken": charts.draw_badge(**{**BADGE, "verdict": "broken", "lower_bound": 5.2, "implied": None}),
+        "badge_out_of_reach": charts.draw_badge(
+            **{**BADGE, "verdict": "could not have seen it", "ceiling": math.inf, "claimed": 20.0}
+        ),
+        "mechanisms": charts.draw_mechanisms(make_mechanisms(), signal="heart_rate_bpm"),
+        "people_needed": charts.draw_people_needed(people),
+        "stream_errors": charts.draw_stream_errors(make_stream_errors()),
+        "stream": charts.draw_stream(make_hours()),
+    }
+
+
+@cache
 def draw_gallery():
     """Every chart of the package, by the name of its picture."""
     import twinlab as tl
@@ -93,5 +216,6 @@ def draw_gallery():
         "what_if": tl.charts.draw_what_if(make_what_if(), "walking 30 min"),
         "personalization": tl.charts.draw_personalization(make_errors()),
         "findings": tl.charts.draw_findings(make_findings()),
+        **draw_privacy(),
         "empty": tl.charts.draw_days(make_history().iloc[:0]),
     }

@@ -8,7 +8,23 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
-from frame import draw_gallery, make_errors, make_findings, make_forecast, make_history, make_what_if
+from frame import (
+    CURVE,
+    draw_gallery,
+    make_curve,
+    make_deployed,
+    make_errors,
+    make_findings,
+    make_forecast,
+    make_gauge,
+    make_history,
+    make_hours,
+    make_mechanisms,
+    make_people,
+    make_posterior,
+    make_stream_errors,
+    make_what_if,
+)
 
 from twinlab import charts
 from twinlab.charts.picture import load_vega_module, make_svg, save_chart
@@ -118,6 +134,14 @@ def test_vega_is_kept_in_the_users_cache(tmp_path, monkeypatch):
         (lambda: charts.draw_forecast(make_history(), pd.DataFrame({"time": []})), "horizon_hours"),
         (lambda: charts.draw_what_if(make_what_if().drop(columns="effect")), "effect"),
         (lambda: charts.draw_personalization(make_errors().drop(columns="model")), "model"),
+        (lambda: charts.make_frontier(make_curve().drop(columns="verdict"), 1.0, **CURVE), "verdict"),
+        (lambda: charts.make_meaning(pd.DataFrame(), 1.0, 0.0, make_deployed(), "person"), "prior"),
+        (lambda: charts.make_meaning(make_posterior(), 1.0, 0.0, pd.DataFrame(), "person"), "who, what"),
+        (lambda: charts.make_budget({"epsilon": 1.0}), "spent, remaining"),
+        (lambda: charts.draw_mechanisms(make_mechanisms().drop(columns="unit")), "unit"),
+        (lambda: charts.make_people_needed(make_people().drop(columns="n_people"), 10, 1.0), "n_people"),
+        (lambda: charts.draw_stream_errors(make_stream_errors().drop(columns="hides")), "hides"),
+        (lambda: charts.draw_stream(make_hours().drop(columns="series")), "series"),
     ],
 )
 def test_missing_columns_are_named(draw, columns):
@@ -142,6 +166,13 @@ def test_little_data_still_gives_a_labelled_chart(cut):
         charts.draw_personalization(cut(make_errors())),
         charts.draw_outlook(charts.make_outlook(cut(make_history()), cut(make_forecast()), cut(make_what_if()))),
         charts.draw_findings([]),
+        charts.draw_frontier(charts.make_frontier(cut(make_curve()), 1.0, **CURVE)),
+        charts.draw_meaning(charts.make_meaning(cut(make_posterior()), 1.0, 0.0, cut(make_deployed()), "person")),
+        charts.draw_budget(charts.make_budget(make_gauge(purposes=False))),
+        charts.draw_mechanisms(cut(make_mechanisms())),
+        charts.draw_people_needed(charts.make_people_needed(cut(make_people()), np.inf, 2.0)),
+        charts.draw_stream_errors(cut(make_stream_errors())),
+        charts.draw_stream(cut(make_hours())),
     ]
     for chart in drawn:
         spec = chart.to_dict()

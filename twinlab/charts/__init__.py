@@ -4,42 +4,77 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twinlab.charts.audit import draw_badge
+    from twinlab.charts.budget import draw_budget, make_budget
     from twinlab.charts.day import draw_days, draw_rhythm
     from twinlab.charts.finding import draw_findings
     from twinlab.charts.flow import draw_flow
     from twinlab.charts.forecast import draw_forecast
+    from twinlab.charts.frontier import draw_frontier, make_frontier
+    from twinlab.charts.meaning import draw_meaning, make_meaning
     from twinlab.charts.outlook import draw_outlook, make_outlook
     from twinlab.charts.personalization import draw_personalization
     from twinlab.charts.picture import save_chart
+    from twinlab.charts.sensor_noise import (
+        draw_mechanisms,
+        draw_people_needed,
+        draw_stream,
+        draw_stream_errors,
+        make_people_needed,
+    )
     from twinlab.charts.theme import describe, use_offline_charts
     from twinlab.charts.what_if import draw_what_if
 
 _HOMES = {
     "describe": "theme",
+    "draw_badge": "audit",
+    "draw_budget": "budget",
     "draw_days": "day",
     "draw_findings": "finding",
     "draw_flow": "flow",
     "draw_forecast": "forecast",
+    "draw_frontier": "frontier",
+    "draw_meaning": "meaning",
+    "draw_mechanisms": "sensor_noise",
     "draw_outlook": "outlook",
+    "draw_people_needed": "sensor_noise",
     "draw_personalization": "personalization",
     "draw_rhythm": "day",
+    "draw_stream": "sensor_noise",
+    "draw_stream_errors": "sensor_noise",
     "draw_what_if": "what_if",
+    "make_budget": "budget",
+    "make_frontier": "frontier",
+    "make_meaning": "meaning",
     "make_outlook": "outlook",
+    "make_people_needed": "sensor_noise",
     "save_chart": "picture",
     "use_offline_charts": "theme",
 }
 
 __all__ = [
     "describe",
+    "draw_badge",
+    "draw_budget",
     "draw_days",
     "draw_findings",
     "draw_flow",
     "draw_forecast",
+    "draw_frontier",
+    "draw_meaning",
+    "draw_mechanisms",
     "draw_outlook",
+    "draw_people_needed",
     "draw_personalization",
     "draw_rhythm",
+    "draw_stream",
+    "draw_stream_errors",
     "draw_what_if",
+    "make_budget",
+    "make_frontier",
+    "make_meaning",
     "make_outlook",
+    "make_people_needed",
     "save_chart",
     "use_offline_charts",
 ]
