@@ -3,7 +3,11 @@ import pytest
 from twinlab.course import _EXERCISES, check
 from twinlab.errors import SpecificationError
 
-RIGHT = {"00.1": "learn", "00.2": "no", "01.1": "Narrower ", "01.2": 0.5, "01.3": "readings"}
+RIGHT = {
+    **{"00.1": "learn", "00.2": "no"},
+    **{"01.1": "Narrower ", "01.2": 0.5, "01.3": "readings"},
+    **{"03.1": 3.97, "03.2": 84, "03.3": "Population"},
+}
 
 
 def test_every_exercise_has_an_answer_here():

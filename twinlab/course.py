@@ -83,6 +83,36 @@ _EXERCISES: dict[str, _Exercise] = {
         ("Look at the transcript: which row has the trainer as receiver?", "The column `what` of that row."),
         {"weights": "The weights left the trainer; the question is what came to it."},
     ),
+    "03.1": _Exercise(
+        _near(4.0, 0.15),
+        "Noise doubles, and people must make up for it squared. Halving epsilon costs four times the crowd.",
+        (
+            "Call dp.count_people_needed twice, with epsilon=0.2 and epsilon=0.1, and divide the values.",
+            "At a small epsilon the noise is inversely proportional to it; how does the error fall with people?",
+        ),
+        {
+            "2": "The noise doubles, but the error of a mean falls only with the root of the number of people.",
+            "0.25": "Turn it round: with a smaller epsilon more people are needed, not fewer.",
+        },
+    ),
+    "03.2": _Exercise(
+        _near(84.0, 0.01),
+        "24 readings on each of 7 days, 0.5 each. The promise of one reading is not the promise of a person.",
+        ("How many readings does the device send in a week?", "7 * 24 readings, each with its own loss."),
+        {
+            "0.5": "That is one reading. The device sends one every hour, and losses add up.",
+            "12": "That is one day.",
+            "3.5": "That counts one reading a day; the device sends one an hour.",
+            "168": "That is the number of readings; each costs 0.5.",
+        },
+    ),
+    "03.3": _Exercise(
+        _says("population"),
+        "Taking turns, each with the whole budget, beats everybody whispering: noise falls with epsilon itself, and "
+        "only with the root of the number of people.",
+        ("Look for both words in the chart of stream errors.", "Compare their bars at the same epsilon, without filter."),
+        {"budget": "Compare the bars: with a 24th of the budget each reading is about 24 times as noisy."},
+    ),
 }
 
 
