@@ -56,22 +56,7 @@ def draw_mechanisms(
         return empty_chart("There is no noise to draw: no mechanism was compared.", title)
     names = list(dict.fromkeys(known["mechanism"]))
     unit = str(known["unit"].iloc[0])
-    looks = [place % len(OKABE_ITO) for place in range(len(names))]
-    legend = alt.Legend(
-        orient="top", direction="horizontal", title=None, symbolSize=140, symbolDash=[1, 0], symbolStrokeWidth=0
-    )
-    kinds = [
-        kind(
-            "mechanism:N",
-            sort=names,
-            legend=legend,
-            scale=alt.Scale(domain=names, range=[list_[look] for look in looks]),
-        )
-        for kind, list_ in ((alt.Color, OKABE_ITO), (alt.Shape, SHAPES))
-    ]
-    dash = alt.StrokeDash(
-        "mechanism:N", legend=None, scale=alt.Scale(domain=names, range=[list(DASHES[look]) for look in looks])
-    )
+    color, shape, dash = _tell_mechanisms(names)
     x_axis = alt.Axis(
         values=[0.1, 0.25, 0.5, 1, 2, 4, 8], format="~g", title="epsilon of one reading", grid=True, gridColor=_PALE
     )
@@ -81,15 +66,28 @@ def draw_mechanisms(
     data = alt.Chart(alt.NamedData("mechanisms"))
     tips = ["mechanism:N", alt.Tooltip("epsilon:Q", format="~g"),
             alt.Tooltip("worst_standard_deviation:Q", title="noise", format=".3~g")]  # fmt: skip
-    line = data.mark_line().encode(x=x, y=y, color=kinds[0], strokeDash=dash)
-    points = data.mark_point(filled=True, size=75, opacity=1).encode(
-        x=x, y=y, color=kinds[0], shape=kinds[1], tooltip=tips
-    )
+    line = data.mark_line().encode(x=x, y=y, color=color, strokeDash=dash)
+    points = data.mark_point(filled=True, size=75, opacity=1).encode(x=x, y=y, color=color, shape=shape, tooltip=tips)
     headline = title + (f": {signal_words(signal)[0].lower()}" if signal else "")
     words = _say_best(known, unit)
     rows = make_rows(known[["mechanism", "epsilon", "worst_standard_deviation"]])
     chart = overlay([line, points], width=WIDTH - 80, height=_HEIGHT, title=alt.Title(text=headline, subtitle=words))
-    return describe(chart.properties(datasets={"mechanisms": rows}), f"{headline}. {words}.")
+    # else the rims of the legend's shapes would be dashed like the lines
+    chart = chart.resolve_legend(strokeDash="independent").properties(datasets={"mechanisms": rows})
+    return describe(chart, f"{headline}. {words}.")
+
+
+def _tell_mechanisms(names: list[str]) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
+    """Colour, shape and dash of each mechanism."""
+    looks = [place % len(OKABE_ITO) for place in range(len(names))]
+    legend = alt.Legend(orient="top", direction="horizontal", title=None, symbolSize=110)
+    colors, shapes = [OKABE_ITO[look] for look in looks], [SHAPES[look] for look in looks]
+    dashes = [list(DASHES[look]) for look in looks]
+    return (
+        alt.Color("mechanism:N", sort=names, legend=legend, scale=alt.Scale(domain=names, range=colors)),
+        alt.Shape("mechanism:N", sort=names, legend=legend, scale=alt.Scale(domain=names, range=shapes)),
+        alt.StrokeDash("mechanism:N", legend=None, scale=alt.Scale(domain=names, range=dashes)),
+    )
 
 
 def make_people_needed(
