@@ -12,22 +12,30 @@ if TYPE_CHECKING:
     from twinlab.cohorts import dataset as datasets
     from twinlab.commands.doctor import examine_machine
     from twinlab.course import check
-    from twinlab.errors import SpecificationError, TwinlabError
+    from twinlab.errors import BudgetExhaustedError, SpecificationError, TwinlabError
     from twinlab.experiment import (
         BayesianTwin,
         CentralLearning,
         Experiment,
         FitbitCohort,
+        NoisyReadings,
+        PersonBudget,
+        PersonPrivacy,
+        PrivateAnswers,
         ReadingsCohort,
+        RecordPrivacy,
         ShippedCohort,
         SimulatedCohort,
         Unprotected,
     )
     from twinlab.finding import Finding
     from twinlab.pipeline import Result, load_cohort, run
+    from twinlab.pipeline.account import open_ledger
+    from twinlab.pipeline.exploration import explore_privacy
+    from twinlab.pipeline.place import Scenario
     from twinlab.pipeline.sensor_lesson import SensorLesson
     from twinlab.protection import differential_privacy
-    from twinlab.release import Message, NoGuarantee, Release, Transcript
+    from twinlab.release import DifferentialPrivacy, Message, NoGuarantee, Release, Transcript
 
 __version__ = "0.1.0"
 
@@ -53,6 +61,16 @@ _HOMES = {
     "Result": "twinlab.pipeline:Result",
     "load_cohort": "twinlab.pipeline:load_cohort",
     "run": "twinlab.pipeline:run",
+    "explore_privacy": "twinlab.pipeline.exploration:explore_privacy",
+    "open_ledger": "twinlab.pipeline.account:open_ledger",
+    "Scenario": "twinlab.pipeline.place:Scenario",
+    "NoisyReadings": "twinlab.experiment:NoisyReadings",
+    "PersonBudget": "twinlab.experiment:PersonBudget",
+    "PersonPrivacy": "twinlab.experiment:PersonPrivacy",
+    "PrivateAnswers": "twinlab.experiment:PrivateAnswers",
+    "RecordPrivacy": "twinlab.experiment:RecordPrivacy",
+    "BudgetExhaustedError": "twinlab.errors:BudgetExhaustedError",
+    "DifferentialPrivacy": "twinlab.release:DifferentialPrivacy",
     "SensorLesson": "twinlab.pipeline.sensor_lesson:SensorLesson",
     "Message": "twinlab.release:Message",
     "NoGuarantee": "twinlab.release:NoGuarantee",
@@ -62,15 +80,23 @@ _HOMES = {
 
 __all__ = [
     "BayesianTwin",
+    "BudgetExhaustedError",
     "CentralLearning",
+    "DifferentialPrivacy",
     "Experiment",
     "Finding",
     "FitbitCohort",
     "Message",
     "NoGuarantee",
+    "NoisyReadings",
+    "PersonBudget",
+    "PersonPrivacy",
+    "PrivateAnswers",
     "ReadingsCohort",
+    "RecordPrivacy",
     "Release",
     "Result",
+    "Scenario",
     "SensorLesson",
     "ShippedCohort",
     "SimulatedCohort",
@@ -84,7 +110,9 @@ __all__ = [
     "datasets",
     "differential_privacy",
     "examine_machine",
+    "explore_privacy",
     "load_cohort",
+    "open_ledger",
     "run",
     "widgets",
 ]

@@ -135,8 +135,7 @@ class PersonPrivacy(Choice):
     epsilon: float = Field(1.0, ge=0.05, le=50, description="Privacy loss of a person by this training.")
     start: Literal["simulated", "constant"] = Field(
         "simulated",
-        description="Where training starts: from simulated people, which costs nothing, or from public constants; then "
-        "half of epsilon trains the backbone.",
+        description="Where training starts: from simulated people, or from public constants; neither costs anything.",
     )
     expected_people: int | None = Field(None, ge=2, le=10_000_000, description=_EXPECTED_PEOPLE)
     clipping: Literal["automatic", "fixed", "quantile"] = Field(
@@ -161,7 +160,9 @@ class RecordPrivacy(Choice):
 
     kind: Literal["record"] = "record"
     epsilon: float = Field(1.0, ge=0.05, le=50, description="Privacy loss of one training row, not of a person.")
-    start: Literal["simulated"] = Field("simulated", description="Training starts from simulated people.")
+    start: Literal["simulated", "constant"] = Field(
+        "simulated", description="Where training starts: from simulated people, or from public constants."
+    )
     expected_people: int | None = Field(None, ge=2, le=10_000_000, description=_EXPECTED_PEOPLE)
     rows_per_person: int = Field(
         128, ge=4, le=4096, description="Most rows of a person, a public limit; the rest is left out."

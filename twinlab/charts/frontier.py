@@ -32,6 +32,12 @@ _LOOKS = {
     "no clear gain": ("square", ORANGE),
     "do not train": ("triangle-down", VERMILLION),
 }
+#: The same for answers about people, where nothing is trained.
+_LOOKS_OF_ANSWERS = {
+    "ask": ("circle", GREEN),
+    "no clear gain": ("square", ORANGE),
+    "do not ask": ("triangle-down", VERMILLION),
+}
 _ZERO, _WITHOUT = "zero budget", "without privacy"
 _MARGIN, _HEIGHT = 170, 300  # pixels right of the plot, for the names of its rules
 _LABEL_GAP = 50  # pixels between two such names, which have three lines each
@@ -52,7 +58,7 @@ def make_frontier(
     """Rows, values and sentence of a curve of privacy against utility; it may still be growing.
 
     Args:
-      table: columns epsilon, mean, lowest, highest, verdict ("train", "no clear gain" or "do not train"); no row yet
+      table: columns epsilon, mean, lowest, highest, verdict ("train", "no clear gain" or "do not train"; of answers "ask" and "do not ask"); no row yet
         while nothing has been traced.
       chosen: the epsilon that is asked about.
       signal: whose error it is.
@@ -108,8 +114,10 @@ def draw_frontier(picture: Picture, moves: bool = False) -> alt.LayerChart:
     title = alt.Title(text=words["headline"], subtitle=words["numbers"])
     if moves:
         title = alt.Title(text=alt.ExprRef("headline"))
+    of_answers = set(_LOOKS_OF_ANSWERS) - set(_LOOKS)
+    looks = _LOOKS_OF_ANSWERS if of_answers & set(picture.data["curve"]["verdict"]) else _LOOKS
     chart = overlay(
-        [*_layer_curve(), *_layer_rules(), *_layer_chosen()],
+        [*_layer_curve(looks), *_layer_rules(), *_layer_chosen()],
         width=WIDTH - _MARGIN,
         height=_HEIGHT,
         title=title,
@@ -129,19 +137,19 @@ def _at_error(column: str) -> alt.Y:
     return alt.Y(f"{column}:Q", title=None, scale=scale, axis=alt.Axis(tickCount=6))
 
 
-def _layer_curve() -> list[alt.Chart]:
+def _layer_curve(looks: Mapping[str, tuple[str, str]]) -> list[alt.Chart]:
     """Band over seeds, line of means, and a point a verdict."""
     x, y = _at_epsilon(), _at_error("mean")
     data = alt.Chart(alt.NamedData("curve"))
     band = data.mark_area(color=BLUE, opacity=0.16, clip=True).encode(x=x, y=_at_error("lowest"), y2="highest:Q")
     line = data.mark_line(color=BLUE, clip=True).encode(x=x, y=y)
-    kinds = list(_LOOKS)
+    kinds = list(looks)
     legend = alt.Legend(orient="top", direction="horizontal", title="verdict", titleOrient="left", symbolSize=110)
     shape = alt.Shape(
-        "verdict:N", legend=legend, scale=alt.Scale(domain=kinds, range=[_LOOKS[kind][0] for kind in kinds])
+        "verdict:N", legend=legend, scale=alt.Scale(domain=kinds, range=[looks[kind][0] for kind in kinds])
     )
     color = alt.Color(
-        "verdict:N", legend=legend, scale=alt.Scale(domain=kinds, range=[_LOOKS[kind][1] for kind in kinds])
+        "verdict:N", legend=legend, scale=alt.Scale(domain=kinds, range=[looks[kind][1] for kind in kinds])
     )
     points = data.mark_point(filled=True, size=130, opacity=1, stroke=PAPER, strokeWidth=1).encode(
         x=x, y=y, shape=shape, color=color, tooltip=[alt.Tooltip("words:N", title="here")]

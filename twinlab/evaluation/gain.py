@@ -78,8 +78,8 @@ def _say(
         return f"{known.label}: training on these people{price} lowers the error from {errors}, by {change}."
     if verdict == "do not train":
         return (
-            f"{known.label}: do not train. Training on these people{price} raises the error from {errors}, by {change}. "
-            "The start that saw nobody costs nothing and serves them better."
+            f"{known.label}: do not train. Training on these people{price} raises the error from {errors}, by {change}."
+            " The start that saw nobody costs nothing and serves them better."
         )
     return (
         f"{known.label}: no clear gain. Training on these people{price} moves the error from {errors}, by {change}. "

@@ -77,7 +77,7 @@ def run(
     tell = progress or report_nothing
     loaded = load_cohort(experiment, tell)
     account = find_account(experiment, loaded, ledger)
-    cohort = _keep_people_with_readings(loaded)
+    cohort = keep_people_with_readings(loaded)
     account.require(plan_run(experiment, cohort))
     transcript = Transcript()
     learning_time = keep_training_time(cohort, experiment.learn.train_fraction)
@@ -156,7 +156,7 @@ def keep_training_time(cohort: Cohort, train_fraction: float) -> Cohort:
     )
 
 
-def _keep_people_with_readings(cohort: Cohort) -> Cohort:
+def keep_people_with_readings(cohort: Cohort) -> Cohort:
     """People with at least two days of hours; a twin of fewer has nothing to learn from."""
     n_measured = cohort.mask.any(axis=2).sum(axis=1)
     kept = [person for person, n in zip(cohort.person_ids, n_measured, strict=True) if n >= _LEAST_HOURS_OF_A_PERSON]

@@ -37,6 +37,10 @@ _NOISE_PER_WEIGHT = {"simulated": 0.004, "constant": 0.03}
 _LARGEST_RATE = {"simulated": 0.015, "constant": 0.06}
 
 
+#: Steps of a descent that need not save noise.
+NO_NOISE_STEPS = 400
+
+
 @dataclass(frozen=True)
 class Learned:
     """What learning gives.
@@ -176,9 +180,33 @@ def _learn_by_record(
     """The same weights by Opacus, a training row as the unit."""
     start, geometry = prepare_start(privacy.start, experiment.twin, experiment.learn, cohort.signals, progress)
     settings = plan_record_training(experiment, privacy)
-    inputs, answers = _list_records(start, cohort, geometry, privacy.rows_per_person)
     noise = open_noise_for(privacy, experiment.seed)
     _charge(events, account)
+    mean, spent = fit_by_record(start, geometry, cohort, settings, privacy.rows_per_person, noise, progress)
+    guarantee = describe_record_guarantee(spent, experiment.budget.delta, is_rehearsal=noise.is_rehearsal)
+    return Learned(replace(start, forecast_mean=mean), guarantee, start, events, record_settings=settings)
+
+
+def fit_by_record(
+    start: Population,
+    geometry: Tensor,
+    cohort: Cohort,
+    settings: RecordTraining,
+    rows_per_person: int,
+    noise: NoiseSource,
+    progress: Progress,
+) -> tuple[Tensor, tuple[Event, ...]]:
+    """Pooled weights (band, target, feature) by record-level training, and what that cost one training row.
+
+    Args:
+      start, geometry: public.
+      cohort: private.
+      settings: public.
+      rows_per_person: a public limit.
+      noise: where noise comes from.
+      progress: called once a step.
+    """
+    inputs, answers = _list_records(start, cohort, geometry, rows_per_person)
     first = start.forecast_mean
     n_bands, n_targets, n_features = first.shape
     begin = torch.linalg.solve(geometry, first.flatten(0, 1).T).T.view(first.shape)
@@ -192,8 +220,13 @@ def _learn_by_record(
     weights = trained.state["weight_0"].view(n_bands, n_features, n_targets).permute(0, 2, 1)
     mean = (weights.reshape(-1, n_features) @ geometry.T).view(first.shape).clone()
     mean[..., -1] += trained.state["bias_0"][0]  # the last feature is always one
-    guarantee = describe_record_guarantee(trained.events, experiment.budget.delta, is_rehearsal=trained.is_rehearsal)
-    return Learned(replace(start, forecast_mean=mean), guarantee, start, events, record_settings=settings)
+    return mean, trained.events
+
+
+def describe_no_noise() -> PrivateTraining:
+    """The same descent without noise: what training would give if privacy were no matter, or were kept elsewhere."""
+    rate = _LARGEST_RATE["constant"]
+    return PrivateTraining(1, n_steps=NO_NOISE_STEPS, noise_multiplier=0.0, learning_rate=rate)
 
 
 def describe_record_guarantee(events: Sequence[Event], delta: float, *, is_rehearsal: bool) -> Guarantee:

@@ -68,7 +68,7 @@ def share(experiment: Experiment, cohort: Cohort, account: Account, progress: Pr
     counted = answer_count(is_worn, purpose="people who wear their device", **options)
     answers = [replace(counted, question="people who wear their device in half of all hours or more")]
     for name in signals:
-        means, signal = _average_by_person(cohort.signal(name)), get_signal(name)
+        means, signal = average_by_person(cohort.signal(name)), get_signal(name)
         bounds, words = find_public_bounds(name), f"of people's mean hour, {signal.label.lower()}"
         mean = answer_mean(means, bounds, unit=signal.unit, purpose=f"mean {words}", **options)
         answers.append(replace(mean, question=f"mean {words}"))
@@ -81,7 +81,7 @@ def share(experiment: Experiment, cohort: Cohort, account: Account, progress: Pr
     return tuple(answers)
 
 
-def _average_by_person(values: np.ndarray) -> np.ndarray:
+def average_by_person(values: np.ndarray) -> np.ndarray:
     """(person,): mean over the hours that were measured; NaN for whoever has none."""
     known = ~np.isnan(values)
     totals = np.where(known, values, 0).sum(axis=1, dtype=float)

@@ -165,17 +165,21 @@ class _ProductSource:
 
     def __init__(self, gram: Tensor, right: Tensor) -> None:
         finite = torch.isfinite(gram).all(-1).all(-1).all(-1) & torch.isfinite(right).all(-1).all(-1)
-        self._gram = torch.where(finite[:, None, None, None], gram, 0.0)
+        self.n_people, n_targets, n_features = right.shape
+        # target by target all people's rows lie in one matrix, which is read once a step for all models
+        by_target = torch.where(finite[:, None, None, None], gram, 0.0).transpose(0, 1).contiguous()
+        self._gram = by_target.view(n_targets, self.n_people * n_features, n_features)
         self._right = torch.where(finite[:, None, None], right, 0.0)
-        self.n_people = len(gram)
 
     def sum_bounded(
         self, parameters: Tensor, step: int, rule: FactorRule, included: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The sum and the norms; the step does not matter, since every step sees all rows."""
-        weights = parameters.view(len(parameters), *self._right.shape[1:])
-        moved = torch.einsum("ptfg,mtg->mptf", self._gram, weights)
-        gradient = (moved - self._right).flatten(2)
+        n_models, (_, n_targets, n_features) = len(parameters), self._right.shape
+        weights = parameters.view(n_models, n_targets, n_features)
+        moved = torch.bmm(self._gram, weights.permute(1, 2, 0))  # (target, person x feature, model)
+        by_model = moved.view(n_targets, self.n_people, n_features, n_models).permute(3, 1, 0, 2)
+        gradient = (by_model - self._right).flatten(2)
         norms = torch.linalg.vector_norm(gradient, dim=2)
         factors = torch.where(torch.isfinite(norms), rule(norms), 0.0)
         if not bool(torch.isfinite(norms).all()):

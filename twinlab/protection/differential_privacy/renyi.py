@@ -24,7 +24,8 @@ from twinlab.budget import (
 from twinlab.errors import SpecificationError, UnsupportedEventError
 from twinlab.protection.differential_privacy.accounting import compute_delta
 
-_ORDERS = (*range(2, 64), *range(64, 128, 4), *range(128, 513, 16), 1024, 2048)
+#: Whole orders of divergences that are tried.
+RENYI_ORDERS = (*range(2, 64), *range(64, 128, 4), *range(128, 513, 16), 1024, 2048)
 
 
 def compute_renyi_divergence(events: Event | Iterable[Event], order: int) -> float:
@@ -91,7 +92,7 @@ def compute_selection_epsilon(
         raise SpecificationError(f"mean_repeats: expected at least 1, got {mean_repeats!r}")
     if distribution not in ("geometric", "poisson"):
         raise SpecificationError(f"distribution: expected geometric or poisson, got {distribution!r}")
-    divergences = {order: compute_renyi_divergence(listed, order) for order in _ORDERS}
+    divergences = {order: compute_renyi_divergence(listed, order) for order in RENYI_ORDERS}
     log_mean, best = math.log(mean_repeats), math.inf
     if distribution == "geometric":
         extra = min(2 * (1 - 1 / order) * value + 2 * log_mean / order for order, value in divergences.items())
