@@ -58,8 +58,8 @@ def make_frontier(
     """Rows, values and sentence of a curve of privacy against utility; it may still be growing.
 
     Args:
-      table: columns epsilon, mean, lowest, highest, verdict ("train", "no clear gain" or "do not train"; of answers "ask" and "do not ask"); no row yet
-        while nothing has been traced.
+      table: columns epsilon, mean, lowest, highest, verdict ("train", "no clear gain" or "do not train"; for answers
+        "ask" and "do not ask" in place of the first and last); no row yet while nothing has been traced.
       chosen: the epsilon that is asked about.
       signal: whose error it is.
       unit: of the error.
