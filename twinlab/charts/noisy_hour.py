@@ -9,6 +9,7 @@ import pandas as pd
 from twinlab.charts.fan import Picture, find_limits
 from twinlab.charts.rows import check_columns, make_rows, say_number, signal_words, unit_words
 from twinlab.charts.theme import BLUE, INK, QUIET_INK, VERMILLION, WIDTH, describe, overlay, use_offline_charts
+from twinlab.signals import SIGNALS
 
 _KINDS = ("measured by the device", "sent by the device")
 _MOST_PEOPLE = 1_000_000
@@ -63,16 +64,20 @@ def make_noisy_hour(study: HourStudy) -> Picture:
     off = abs(study.noisy_mean - study.true_mean)
     headline = f"{label}, {unit}: {len(study.readings)} of {study.n_people:,} people in one hour"
     numbers = (
-        f"Mean sent {say_number(study.noisy_mean)}, true {say_number(study.true_mean)}: off by "
-        f"{unit_words(off, unit)}, promised within {say_number(study.promised_error)} (19 of 20)"
+        f"mean sent {say_number(study.noisy_mean)}, true {unit_words(study.true_mean, unit)}, off by "
+        f"{say_number(off)}, promised within {say_number(study.promised_error)}"
     )
     verdict = _judge(study, unit)
-    drawn = f"{study.n_kept} of {len(study.means)} means drawn just now lie under the promise"
+    drawn = f"{study.n_kept} of {len(study.means)} means drawn just now keep the promise, the line; 19 of 20 shall"
     signals = {
-        "low": low, "high": high, "floor": floor, "ceiling": ceiling, "headline": headline, "numbers": numbers,
+        "low": low, "high": high, "floor": floor, "ceiling": ceiling, "headline": headline,
+        "numbers": numbers[:1].upper() + numbers[1:],
         "verdict": verdict, "drawn": drawn,
     }  # fmt: skip
-    sentence = f"{headline}. Epsilon {study.epsilon:.3g} a reading by {study.mechanism}. {numbers}. {verdict}. {drawn}."
+    sentence = (
+        f"{label} of {study.n_people:,} people in one hour, epsilon {study.epsilon:.3g} a reading by "
+        f"{study.mechanism}: {numbers}. {verdict}. {study.n_kept} of {len(study.means)} drawn means keep their promise."
+    )
     return Picture(_make_data(study, floor), signals, sentence)
 
 
@@ -85,20 +90,27 @@ def _judge(study: HourStudy, unit: str) -> str:
 
 
 def _find_error_limits(study: HourStudy) -> tuple[float, float]:
-    """Ends of the error axis: from well below what is wanted or promised at the most people to the promise at ten."""
+    """Ends of the error axis: the same for a signal whatever else is chosen, so that a move moves the line."""
+    known = SIGNALS.get(study.signal)
     promised = study.promise["error"].to_numpy(float)
-    return float(min(promised.min(), study.wanted_error) / 2), float(max(promised.max(), study.wanted_error) * 1.3)
+    half = (known.upper - known.lower) / 2 if known else float(promised.max())
+    return min(half / 1000, study.wanted_error / 2), max(half * 20, study.wanted_error * 2)
 
 
 def _make_data(study: HourStudy, floor: float) -> dict[str, pd.DataFrame]:
     """The tables behind both parts."""
-    readings = study.readings.sort_values("measured", ignore_index=True)
-    place = np.arange(1, len(readings) + 1)
-    parts = [
-        pd.DataFrame({"place": place, "kind": kind, "value": readings[column].to_numpy(float)})
-        for kind, column in zip(_KINDS, ("measured", "sent"), strict=True)
-    ]
-    means = study.means.assign(error=np.maximum(study.means["error"].to_numpy(float), floor))
+    measured, sent = (study.readings[column].to_numpy(float) for column in ("measured", "sent"))
+    order = np.argsort(measured, kind="stable")
+    measured, sent, place = measured[order], sent[order], np.arange(1, len(order) + 1)
+    dots = {
+        "place": np.tile(place, 2),
+        "kind": np.repeat(_KINDS, len(order)),
+        "value": np.concatenate([measured, sent]),
+    }
+    means = {
+        "n_people": study.means["n_people"].to_numpy(),
+        "error": np.maximum(study.means["error"].to_numpy(float), floor),
+    }
     needed = study.n_people_needed
     marks = pd.DataFrame(
         {
@@ -111,13 +123,13 @@ def _make_data(study: HourStudy, floor: float) -> dict[str, pd.DataFrame]:
         {"n_people": [float(needed)], "error": [study.wanted_error], "text": [f"{say_people(needed)} needed"]}
     )
     return {
-        "dots": pd.concat(parts, ignore_index=True),
-        "stems": pd.DataFrame({"place": place, "measured": readings["measured"], "sent": readings["sent"]}),
+        "dots": pd.DataFrame(dots),
+        "stems": pd.DataFrame({"place": place, "measured": measured, "sent": sent}),
         "levels": pd.DataFrame(
             {"kind": list(_KINDS), "value": [study.true_mean, study.noisy_mean], "text": ["true mean", "mean sent"]}
         ),
-        "means": means.reset_index(drop=True),
-        "promise": study.promise.reset_index(drop=True),
+        "means": pd.DataFrame(means),
+        "promise": study.promise,
         "marks": marks,
         "wish": pd.DataFrame({"error": [study.wanted_error], "text": [f"wanted: {study.wanted_error:,.4g}"]}),
         "goal": goal[(goal["n_people"] >= 10) & (goal["n_people"] <= _MOST_PEOPLE)],

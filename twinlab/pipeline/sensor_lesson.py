@@ -72,8 +72,8 @@ class SensorStudy:
     @property
     def n_kept(self) -> int:
         """How many of the drawn means lay within the promise for their number of people."""
-        promised = np.interp(np.log(self.means.n_people), np.log(self.promise.n_people), np.log(self.promise.error))
-        return int((self.means.error <= np.exp(promised)).sum())
+        of_one = self.promised_error * math.sqrt(self.n_people)
+        return int((self.means["error"].to_numpy() * np.sqrt(self.means["n_people"].to_numpy()) <= of_one).sum())
 
 
 class SensorLesson:
@@ -216,9 +216,9 @@ class SensorLesson:
 
 def _draw_means(noise: np.ndarray) -> pd.DataFrame:
     """Errors of means of more and more people; groups of one size share nobody, groups of different sizes do."""
-    rows = []
+    sizes, errors = [], []
     for size in SIZES:
         n_means = min(len(noise) // size, _MOST_MEANS)
-        errors = np.abs(noise[: n_means * size].reshape(n_means, size).mean(axis=1))
-        rows.append(pd.DataFrame({"n_people": size, "error": errors}))
-    return pd.concat(rows, ignore_index=True)
+        errors.append(np.abs(noise[: n_means * size].reshape(n_means, size).mean(axis=1)))
+        sizes.append(np.full(n_means, size))
+    return pd.DataFrame({"n_people": np.concatenate(sizes), "error": np.concatenate(errors)})

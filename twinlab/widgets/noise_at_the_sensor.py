@@ -1,6 +1,6 @@
 """The panel in which a reader turns noise on readings up and down, and sees what becomes of one reading and of many."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import altair as alt
@@ -8,11 +8,13 @@ import altair as alt
 from twinlab.charts.noisy_hour import HourStudy, draw_noisy_hour, make_noisy_hour
 from twinlab.charts.rows import signal_words
 from twinlab.errors import SpecificationError
-from twinlab.widgets.control import Control, Pick, Slide
+from twinlab.widgets.control import Control, Pick
 from twinlab.widgets.live import LiveChart
 from twinlab.widgets.panel import Panel
 
-_SIZES = (*(step * size for size in (10, 100, 1000, 10_000) for step in (1, 2, 5)), 100_000)
+_EPSILONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+_SIZES = (*(step * size for size in (10, 100, 1000, 10_000) for step in (1, 2, 3, 5)), 100_000)
+_ERRORS = (*(round(step * size, 2) for size in (0.1, 1, 10, 100) for step in (1, 1.5, 2, 3, 5, 7)), 1000.0)
 _MECHANISMS = (
     ("hybrid: the best of two", "hybrid"),
     ("piecewise: near or anywhere", "piecewise"),
@@ -55,13 +57,13 @@ class NoiseAtTheSensor(Panel):
         Args:
           source: draws the noise.
           signal: what is measured; heart rate if the source has it.
-          epsilon: privacy loss of one reading.
-          n_people: how many send a reading, among 10, 20, 50, 100 and so on to 100,000.
+          epsilon: privacy loss of one reading; a value between the slider's steps becomes a step.
+          n_people: how many send a reading.
           wanted_error: how far off the mean may be, in the signal's unit; what the source suggests when None.
           mechanism: laplace, duchi, piecewise or hybrid.
 
         Raises:
-          SpecificationError: if a value is outside the limits of its control.
+          SpecificationError: if a value is none that the panel or its source allows.
         """
         self._source = source
         signal = signal if signal is not None else _favourite(source.signals)
@@ -71,18 +73,16 @@ class NoiseAtTheSensor(Panel):
         noise: list[Control] = [
             signals,
             Pick("mechanism", "Mechanism", _MECHANISMS, mechanism, hint="How noise is drawn; all are unbiased."),
-            Slide(
-                "epsilon", "Epsilon", 0.05, 16, epsilon, step=0.05, is_log=True,
-                hint="Privacy loss of one reading; smaller protects more.",
-            ),
+            Pick("epsilon", "Epsilon", _list_steps(_EPSILONS, epsilon), epsilon, slides=True,
+                 hint="Privacy loss of one reading; smaller protects more."),
         ]  # fmt: skip
         crowd: list[Control] = [
-            Pick("n_people", "People", [(f"{size:,}", size) for size in _SIZES], n_people, slides=True,
+            Pick("n_people", "People", _list_steps(_SIZES, n_people), n_people, slides=True,
                  hint="How many devices send this reading."),
-            Slide("wanted_error", "Wanted error", 0.1, 1000, wanted, step=0.05, is_log=True,
-                  hint="How far off the mean may be, 19 times of 20, in the signal's unit."),
+            Pick("wanted_error", "Wanted error", _list_steps(_ERRORS, wanted), wanted, slides=True,
+                 hint="How far off the mean may be, 19 times of 20, in the signal's unit."),
         ]  # fmt: skip
-        hint = "Left of noise stands a person, right of it a crowd. Each move draws new noise, for real."
+        hint = "Noise hides one reading and cancels out over many. Each move draws new noise, for real."
         super().__init__("Noise at the sensor", {"One reading": noise, "Many readings": crowd}, hint)
         self.show(None)
 
@@ -107,3 +107,8 @@ def _favourite(signals: Sequence[str]) -> str:
     if not len(signals):
         raise SpecificationError("expected at least one signal to measure, got none")
     return "heart_rate_bpm" if "heart_rate_bpm" in signals else str(signals[0])
+
+
+def _list_steps(steps: Iterable[float], value: float) -> list[tuple[str, float]]:
+    """Round numbers that a slider can stop at, in words, with the one it starts from among them."""
+    return [(f"{step:,.4g}" if step < 10_000 else f"{step:,}", step) for step in sorted({*steps, value})]
