@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline import Result, load_cohort, run
     from twinlab.pipeline.account import open_ledger
     from twinlab.pipeline.exploration import explore_privacy
+    from twinlab.pipeline.joining import attack_joining
     from twinlab.pipeline.place import Scenario
     from twinlab.pipeline.sensor_lesson import SensorLesson
     from twinlab.protection import differential_privacy
@@ -44,6 +45,7 @@ _HOMES = {
     "widgets": "twinlab.widgets",
     "datasets": "twinlab.cohorts.dataset",
     "differential_privacy": "twinlab.protection.differential_privacy",
+    "attack_joining": "twinlab.pipeline.joining:attack_joining",
     "audit_local_mechanism": "twinlab.attacks.local_audit:audit_local_mechanism",
     "check": "twinlab.course:check",
     "examine_machine": "twinlab.commands.doctor:examine_machine",
@@ -104,6 +106,7 @@ __all__ = [
     "Transcript",
     "TwinlabError",
     "Unprotected",
+    "attack_joining",
     "audit_local_mechanism",
     "charts",
     "check",

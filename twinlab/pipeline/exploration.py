@@ -67,7 +67,7 @@ REAL_EPSILONS, REAL_SEEDS = (0.5, 1.0, 2.0), (0,)
 
 
 @dataclass(frozen=True)
-class _Ground:
+class Ground:
     """What all trainings from one start share; private but for the population and the geometry."""
 
     population: Population
@@ -111,7 +111,7 @@ class PrivacyExploration:
         self.is_free = account.is_free
         self._is_simulated = is_free(experiment)
         self._cohort, self._account = cohort, account
-        self._grounds: dict[StartName, _Ground] = {}
+        self._grounds: dict[StartName, Ground] = {}
         self._points: dict[Scenario, list[FrontierPoint]] = {}
         self._no_noise: dict[StartName, dict[str, float]] = {}
         self._badges: dict[tuple[Scenario, float], AuditBadge] = {}
@@ -119,7 +119,7 @@ class PrivacyExploration:
     @property
     def signals(self) -> tuple[str, ...]:
         """Signals whose error is measured."""
-        return self._ground("constant").population.targets
+        return self.prepare("constant").population.targets
 
     @property
     def n_people(self) -> int:
@@ -131,14 +131,14 @@ class PrivacyExploration:
         """Of every training."""
         return self.experiment.budget.delta
 
-    def _ground(self, start: StartName, progress: Progress = report_nothing) -> _Ground:
+    def prepare(self, start: StartName, progress: Progress = report_nothing) -> Ground:
         """Start, geometry, products and twins, made once."""
         if start not in self._grounds:
             own = self.experiment
             population, geometry = prepare_start(start, own.twin, own.learn, self._cohort.signals, progress)
             judges = self._cohort.select(people=self._cohort.person_ids[:N_JUDGES])
             twins = follow_linearly(population, judges, progress)
-            self._grounds[start] = _Ground(population, geometry, make_products(population, self._cohort), twins)
+            self._grounds[start] = Ground(population, geometry, make_products(population, self._cohort), twins)
         return self._grounds[start]
 
     def plan(self, scenario: Scenario, epsilons: tuple[float, ...] | None = None) -> Frontier:
@@ -190,7 +190,7 @@ class PrivacyExploration:
         Raises:
           BudgetExhaustedError: if these people's budget does not allow the curve; nothing was spent.
         """
-        ground = self._ground(scenario.start, progress)
+        ground = self.prepare(scenario.start, progress)
         if not scenario.is_fleet:
             yield from self._trace_slowly(scenario, ground, epsilons or SLOW_EPSILONS, progress)
             return
@@ -204,11 +204,12 @@ class PrivacyExploration:
             yield
 
     def _trace_slowly(
-        self, scenario: Scenario, ground: _Ground, epsilons: tuple[float, ...], progress: Progress
+        self, scenario: Scenario, ground: Ground, epsilons: tuple[float, ...], progress: Progress
     ) -> Iterator[None]:
         """One point after another, for places where noise cannot be drawn for many models at once."""
         place, score = self._find_place(scenario, ground), self._score(ground)
-        self._account.require([event for epsilon in epsilons for event in place.plan(epsilon)])
+        if not self._account.is_free:
+            self._account.require([event for epsilon in epsilons for event in place.plan(epsilon)])
         nothing = score({"weights": ground.population.forecast_mean.flatten(0, 1)[None]})
         if scenario.place == "answers":
             nothing = guess_answers(self._cohort, self.signals)
@@ -222,7 +223,7 @@ class PrivacyExploration:
             progress("tracing the curve", done + 1, len(epsilons))
             yield
 
-    def _find_place(self, scenario: Scenario, ground: _Ground) -> Place:
+    def _find_place(self, scenario: Scenario, ground: Ground) -> Place:
         """Where a scenario's noise acts."""
         evaluate = self._score(ground)
         if scenario.place == "answers":
@@ -261,7 +262,7 @@ class PrivacyExploration:
 
     def measure_start(self, start: StartName, signal: str) -> float:
         """Error of twins whose shared part saw nobody: what a budget of zero gives."""
-        ground = self._ground(start)
+        ground = self.prepare(start)
         return self._score(ground)({"weights": ground.population.forecast_mean[None].flatten(1, 2)})[signal][0]
 
     def measure_without_noise(self, start: StartName, signal: str) -> float | None:
@@ -269,7 +270,7 @@ class PrivacyExploration:
         if not self._is_simulated:
             return None
         if start not in self._no_noise:
-            ground = self._ground(start)
+            ground = self.prepare(start)
             scores = self._fit(ground, replace(describe_no_noise(), expected_people=self._cohort.n_people))
             self._no_noise[start] = {name: values[0] for name, values in scores.items()}
         return self._no_noise[start][signal]
@@ -280,7 +281,7 @@ class PrivacyExploration:
         Raises:
           BudgetExhaustedError: if these people's budget does not allow it; nothing was spent.
         """
-        ground, settings = self._ground(scenario.start, progress), self.settings_at(scenario, epsilon)
+        ground, settings = self.prepare(scenario.start, progress), self.settings_at(scenario, epsilon)
         if not self._account.is_free:
             self._account.spend(ComposedEvent(list_events(settings, 1)[0]), purpose="explore")
         return {name: values[0] for name, values in self._fit(ground, settings, progress).items()}
@@ -304,7 +305,7 @@ class PrivacyExploration:
                 "variants: expected people who do not exist, since real ones would pay for each of the trainings; "
                 "choose cohort = 'simulated'"
             )
-        ground, rows = self._ground(start), []
+        ground, rows = self.prepare(start), []
         for name, variant in list_variants(self.settings_at(Scenario(start), epsilon)).items():
             rate = choose_rate(
                 PersonPrivacy(start=start, optimizer=variant.optimizer, clipping=variant.clipping),
@@ -324,7 +325,7 @@ class PrivacyExploration:
             events = list_events(settings, 1)[0]
             guarantee = self.guarantee_at(scenario, epsilon)
             assert isinstance(guarantee, DifferentialPrivacy)
-            population = self._ground(scenario.start).population
+            population = self.prepare(scenario.start).population
             learned = Learned(population, guarantee, population, events, settings)
             self._badges[key] = audit_training(learned, guarantee, self.experiment.seed, progress)
         return self._badges[key]
@@ -369,14 +370,14 @@ class PrivacyExploration:
         return replace(settings, noise_multiplier=noise, learning_rate=rate)
 
     def _fit(
-        self, ground: _Ground, settings: PrivateTraining, progress: Progress = report_nothing, n_draws: int = 1
+        self, ground: Ground, settings: PrivateTraining, progress: Progress = report_nothing, n_draws: int = 1
     ) -> Mapping[str, Any]:
         """Errors by signal of some trainings with fresh noise."""
         start = ground.population.forecast_mean.flatten(0, 1)
         trainer = WeightsTrainer(ground.products, start, ground.geometry)
         return self._score(ground)(trainer.train(n_draws, settings, open_noise(), progress))
 
-    def _score(self, ground: _Ground) -> Callable[[Mapping[str, Tensor]], dict[str, list[float]]]:
+    def _score(self, ground: Ground) -> Callable[[Mapping[str, Tensor]], dict[str, list[float]]]:
         """Mean absolute error of the next hour by signal, over people's own later days, personal heads included."""
         targets = ground.population.targets
 

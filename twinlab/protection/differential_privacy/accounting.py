@@ -107,6 +107,7 @@ def compute_delta(events: Event | Iterable[Event], epsilon: float) -> float:
     return float(min(compose_delta(_make_parts(counts), epsilon), bound))
 
 
+@lru_cache(maxsize=512)
 def calibrate_noise_multiplier(
     target_epsilon: float, delta: float, sampling_probability: float = 1.0, n_steps: int = 1
 ) -> float:
