@@ -52,3 +52,11 @@ def test_other_fields_reach_the_experiment(tmp_path):
     html = "".join(str(output.get("data", {}).get("text/html", "")) for cell in notebook.cells
                    for output in cell.get("outputs", []))  # fmt: skip
     assert "0.02" in html
+
+
+def test_noise_protects_real_people_and_is_compared_with_the_truth_of_simulated_ones(fitbit_folder, tmp_path):
+    real = {"cohort": "fitbit", "path": str(fitbit_folder), "signal": "steps", "lower": 0.0, "upper": 5000.0}
+    text = read_texts(run("03", tmp_path, **real, wanted_error=200.0, n_people=30, n_days=4, mechanism="duchi"))
+    assert "of 30 nameless people are found again" in text
+    assert "by duchi: hopeless with at most 30 people" in text
+    assert "local mechanism: consistent" in text
