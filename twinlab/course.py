@@ -110,7 +110,10 @@ _EXERCISES: dict[str, _Exercise] = {
         _says("population"),
         "Taking turns, each with the whole budget, beats everybody whispering: noise falls with epsilon itself, and "
         "only with the root of the number of people.",
-        ("Look for both words in the chart of stream errors.", "Compare their bars at the same epsilon, without filter."),
+        (
+            "Look for both words in the chart of stream errors.",
+            "Compare their bars at the same epsilon, without filter.",
+        ),
         {"budget": "Compare the bars: with a 24th of the budget each reading is about 24 times as noisy."},
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,17 +14,19 @@ from twinlab.attacks.promise import AuditReport, PrivateStep, Privatizer, Sample
 from twinlab.budget import ComposedEvent
 from twinlab.experiment import Experiment, NoisyReadings
 from twinlab.fleet import Fleet
-from twinlab.pipeline.learning import Learned
+from twinlab.pipeline.learning import Learned, open_record_level
 from twinlab.pipeline.sensing import Sensed
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
 from twinlab.protection.differential_privacy.descent import PrivateTraining, draw_participants
 from twinlab.protection.differential_privacy.local import make_reading_sampler
 from twinlab.protection.differential_privacy.pooled_weights import PersonProducts, WeightsTrainer
 from twinlab.protection.differential_privacy.randomness import open_noise
-from twinlab.protection.differential_privacy.record_level import RecordTraining, train_by_record
 from twinlab.release import DifferentialPrivacy
 from twinlab.roles import Progress, report_nothing
 from twinlab.signals import get_signal
+
+if TYPE_CHECKING:
+    from twinlab.protection.differential_privacy.record_level import RecordTraining
 
 #: A record-level step by Opacus takes milliseconds, so it is asked less often.
 _N_RECORD_REPEATS, _N_RECORD_CANARIES, _RECORD_WIDTH = 100, 200, 500
@@ -135,7 +138,7 @@ def make_record_step(settings: RecordTraining) -> PrivateStep:
             start = {"weight_0": torch.zeros(1, n_inputs, 1), "bias_0": torch.zeros(1, 1)}
             own = torch.from_numpy(np.pad(gradients, ((0, 1), (0, 0)))).float()
             is_active = (own != 0).any(-1, keepdim=True).float()
-            trained = train_by_record(
+            trained = open_record_level().train_by_record(
                 fleet, start, own / slope, -0.5 * slope * is_active, torch.ones(len(own), 1), once, noise
             )
             return -trained.state["weight_0"][0, :, 0].numpy()

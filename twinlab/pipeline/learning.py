@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,12 +25,14 @@ from twinlab.protection.differential_privacy.descent import (
 )
 from twinlab.protection.differential_privacy.pooled_weights import fit_pooled_weights
 from twinlab.protection.differential_privacy.randomness import NoiseSource, open_noise
-from twinlab.protection.differential_privacy.record_level import RecordTraining, train_by_record
 from twinlab.protection.differential_privacy.schedule import choose_n_steps
 from twinlab.release import DifferentialPrivacy, Guarantee, NoGuarantee
 from twinlab.roles import Progress
 from twinlab.twins.pooled import list_training_rows
 from twinlab.twins.population import Population, train_population
+
+if TYPE_CHECKING:
+    from twinlab.protection.differential_privacy.record_level import RecordTraining
 
 OPEN_WEIGHTS = NoGuarantee("trained on people without noise; weights may remember them")
 #: Noise that a whole training may leave in one weight, and the largest learning rate, by start: a good start is worth
@@ -99,7 +103,7 @@ def plan_record_training(experiment: Experiment, privacy: RecordPrivacy) -> Reco
     noise = calibrate_noise_multiplier(privacy.epsilon, experiment.budget.delta, q, privacy.n_steps)
     batch = max(1, round(q * expected * privacy.rows_per_person))
     spread = math.sqrt(privacy.n_steps) * noise * privacy.clip_norm / batch
-    return RecordTraining(
+    return open_record_level().RecordTraining(
         expected_batch_size=batch,
         sampling_probability=q,
         n_steps=privacy.n_steps,
@@ -216,7 +220,9 @@ def fit_by_record(
     }
     known = torch.isfinite(answers).float()
     fleet = Fleet(1, (n_bands * n_features, n_targets))
-    trained = train_by_record(fleet, state, inputs, torch.nan_to_num(answers), known, settings, noise, progress)
+    trained = open_record_level().train_by_record(
+        fleet, state, inputs, torch.nan_to_num(answers), known, settings, noise, progress
+    )
     weights = trained.state["weight_0"].view(n_bands, n_features, n_targets).permute(0, 2, 1)
     mean = (weights.reshape(-1, n_features) @ geometry.T).view(first.shape).clone()
     mean[..., -1] += trained.state["bias_0"][0]  # the last feature is always one
@@ -259,3 +265,8 @@ def _list_records(
             inputs.append(torch.cat(own_inputs))
             answers.append(torch.cat(own_answers))
     return torch.cat(inputs), torch.cat(answers)
+
+
+def open_record_level() -> Any:
+    """The door to Opacus, opened on use: loading it takes seconds and a hundred megabytes."""
+    return importlib.import_module("twinlab.protection.differential_privacy.record_level")
