@@ -116,6 +116,25 @@ _EXERCISES: dict[str, _Exercise] = {
         ),
         {"budget": "Compare the bars: with a 24th of the budget each reading is about 24 times as noisy."},
     ),
+    "04.1": _Exercise(
+        _says("no"),
+        "Two trainings cost less than twice one: privacy losses add up like independent errors, nearly as the root of "
+        "their number, and a tight accountant knows it.",
+        ("Print ledger.entries().", "Compare total_epsilon of the second row with twice that of the first."),
+        {"yes": "Adding epsilons up is true but loose; look at ledger.entries()."},
+    ),
+    "04.2": _Exercise(
+        _says("twin, zero budget", "zero budget"),
+        "Its shared part saw nobody. Whatever is released must beat it to be worth a person's privacy.",
+        ("Look at the column `model`.", "It is the twin whose name says what it cost."),
+        {"persistence": "It costs nothing either, but it is no twin; look for the twin that saw nobody."},
+    ),
+    "04.3": _Exercise(
+        _says("far more", "more"),
+        "Each row pulls, and all of a person's rows may pull the same way. That is why the unit must be said.",
+        ("Choose a training row as unit in the panel and read the sentence.", "How many rows can one person hide in?"),
+        {"1": "That is what one row costs; a person has many, and they pull together."},
+    ),
 }
 
 

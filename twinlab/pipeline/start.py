@@ -21,14 +21,14 @@ from twinlab.twins.population import Population, train_population
 StartName = Literal["simulated", "constant"]
 
 #: Drawn apart from every seed that a reader is likely to study people with.
-_SEED, _N_DRAWN, _N_PEOPLE, _N_DAYS, _YOUNG = 10_000, 300, 100, 28, 45
+_SEED, _N_DRAWN, _N_PEOPLE, _N_DAYS, _YOUNG = 10_000, 150, 60, 28, 45
 #: So many of them say which features move together.
 _N_FOR_GEOMETRY = 40
 
 
 @lru_cache(maxsize=1)
 def draw_public_people() -> Cohort:
-    """A hundred simulated people, young and without a condition: public, and on purpose not quite like the others.
+    """Some dozens of simulated people, young and without a condition: public, and on purpose not quite like the others.
 
     A start that was trained on the very people it is judged on would make the zero budget look better than it is.
     """

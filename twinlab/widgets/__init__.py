@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from twinlab.widgets.noise_at_the_sensor import NoiseAtTheSensor
     from twinlab.widgets.panel import Panel
     from twinlab.widgets.progress import show_progress
+    from twinlab.widgets.tune_epsilon import TuneEpsilon
 
 _HOMES = {
     "LiveChart": "live",
@@ -20,6 +21,7 @@ _HOMES = {
     "Pick": "control",
     "Slide": "control",
     "Tick": "control",
+    "TuneEpsilon": "tune_epsilon",
     "Write": "control",
     "controls_for": "form",
     "show_progress": "progress",
@@ -33,6 +35,7 @@ __all__ = [
     "Pick",
     "Slide",
     "Tick",
+    "TuneEpsilon",
     "Write",
     "controls_for",
     "show_progress",

@@ -138,10 +138,11 @@ class Panel(ABC):
                 self._chart.remove_class("twinlab-waiting")
             self._progress.layout.visibility = "hidden"
 
-    def attach(self, chart: LiveChart) -> None:
-        """Give the panel its chart; called once, when the first numbers are there."""
+    def attach(self, chart: LiveChart, *more: ipywidgets.Widget) -> None:
+        """Give the panel its chart, and what stands below it; called once, when the first numbers are there."""
         self._chart = chart
-        self.box = ipywidgets.VBox([self._head, self._groups, self._progress, self._status, chart, SpokenNames()])
+        shown = [self._head, self._groups, self._progress, self._status, chart, *more, SpokenNames()]
+        self.box = ipywidgets.VBox(shown)
         self.box.add_class("twinlab-panel")
 
     def _hear(self, name: str) -> None:
