@@ -6,7 +6,8 @@ import pytest
 from twinlab.commands.notebook import run_notebook
 from twinlab.commands.workspace import find_notebook, find_root
 
-MEMORY_LIMIT_MB = 700  # half of it is torch, pandas and the chart renderer before anything is computed
+#: Half of it is torch, pandas and the chart renderer, before anything is computed.
+MEMORY_LIMIT_MB = 800
 pytestmark = pytest.mark.notebook
 
 

@@ -72,6 +72,15 @@ def _build_parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print the findings as JSON")
     run.add_argument("--output", type=Path, default=Path("runs"), help="folder for executed notebooks")
     _add_changes(run)
+    frontier = add("frontier", _trace_frontier, "the curve of privacy against utility of an experiment, as a table")
+    frontier.add_argument("experiment", nargs="?", help="a TOML file; the default experiment without one")
+    frontier.add_argument("--signal", default="", help="whose error; the first that is forecast when left out")
+    frontier.add_argument(
+        "--start", default="constant", choices=("constant", "simulated"), help="where training starts"
+    )
+    frontier.add_argument("--json", action="store_true", help="print the table as JSON")
+    frontier.add_argument("--yes", action="store_true", help="spend real people's budget on it; asked for before")
+    _add_changes(frontier)
     notebook = add("notebook", _run_notebook, "run one notebook headless, strictly")
     notebook.add_argument("name", help="its path, its name, or its number")
     notebook.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
@@ -80,6 +89,15 @@ def _build_parser() -> argparse.ArgumentParser:
     notebook.add_argument("--memory-mb", type=float, default=4096, help="memory limit")
     _add_changes(notebook)
     return parser
+
+
+def _add_frontier(command: argparse.ArgumentParser) -> None:
+    command.add_argument("experiment", nargs="?", help="a TOML file; the default experiment without one")
+    command.add_argument("--signal", default="", help="whose error; the first that is forecast when left out")
+    command.add_argument("--start", default="constant", choices=("constant", "simulated"), help="where training starts")
+    command.add_argument("--json", action="store_true", help="print the table as JSON")
+    command.add_argument("--yes", action="store_true", help="spend real people's budget on it; the price is said first")
+    _add_changes(command)
 
 
 def _add_changes(command: argparse.ArgumentParser) -> None:
@@ -161,6 +179,30 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
             for finding in result.findings:
                 print(f"  {finding}")
     return 0
+
+
+def _trace_frontier(options: argparse.Namespace, _: Sequence[str]) -> int:
+    changes = parse_changes(options.changes)
+    chosen = twinlab.Experiment.from_toml(options.experiment) if options.experiment else twinlab.Experiment()
+    report = None if options.json else _report
+    exploration = twinlab.explore_privacy(chosen.with_(changes), progress=report)
+    scenario = twinlab.Scenario(start=options.start)
+    signal = options.signal or exploration.signals[0]
+    if not (exploration.is_free or options.yes):
+        print(f"{exploration.describe_cost(scenario)} Nothing was spent. Say --yes to spend it.", file=sys.stderr)
+        return 1
+    for _step in exploration.trace(scenario, report or _stay_silent):
+        pass
+    table = exploration.table(scenario, signal)
+    if options.json:
+        print(table.to_json(orient="records"))
+    else:
+        print(f"\n{table.round(3).to_string(index=False)}\n{exploration.finding(scenario, signal)}")
+    return 0
+
+
+def _stay_silent(what: str, done: int, total: int) -> None:
+    """Progress for a reader who is a program."""
 
 
 def _report(what: str, done: int, total: int) -> None:

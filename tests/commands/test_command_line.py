@@ -90,3 +90,16 @@ def test_telemetry_is_off_unless_the_user_turned_it_on(monkeypatch):
     assert {name: make_quiet_environment()[name] for name in QUIET}["FLWR_TELEMETRY_ENABLED"] == "0"
     monkeypatch.setenv("FLWR_TELEMETRY_ENABLED", "1")
     assert make_quiet_environment()["FLWR_TELEMETRY_ENABLED"] == "1"
+
+
+def test_the_frontier_is_a_table_on_the_command_line(capsys):
+    small = ["--set", "cohort.n_people=6", "--set", "cohort.n_days=8", "--set", "learn.privacy.n_steps=4"]
+    assert main(["frontier", "--set", "learn.privacy=person", *small, "--signal", "steps", "--json"]) == 0
+    assert '"verdict"' in capsys.readouterr().out
+
+
+def test_real_people_are_told_the_price_before_anything_is_spent(capsys, tmp_path, monkeypatch, fitbit_folder):
+    monkeypatch.setenv("TWINLAB_LEDGER", str(tmp_path / "ledger.sqlite"))
+    words = ["--set", "cohort=fitbit", "--set", f"cohort.path={fitbit_folder}", "--set", "learn.privacy=person"]
+    assert main(["frontier", *words, "--set", "learn.privacy.expected_people=40"]) == 1
+    assert "Nothing was spent" in capsys.readouterr().err

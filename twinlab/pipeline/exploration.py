@@ -57,6 +57,7 @@ from twinlab.protection.differential_privacy.randomness import open_noise
 from twinlab.protection.differential_privacy.schedule import choose_n_steps
 from twinlab.release import DifferentialPrivacy, Guarantee
 from twinlab.roles import Progress, report_nothing
+from twinlab.twins.feature import choose_targets
 from twinlab.twins.linear_twin import LinearTwins, follow_linearly
 from twinlab.twins.population import Population
 
@@ -119,7 +120,7 @@ class PrivacyExploration:
     @property
     def signals(self) -> tuple[str, ...]:
         """Signals whose error is measured."""
-        return self.prepare("constant").population.targets
+        return choose_targets(self._cohort.signals, self.experiment.twin.targets)
 
     @property
     def n_people(self) -> int:
@@ -132,7 +133,7 @@ class PrivacyExploration:
         return self.experiment.budget.delta
 
     def prepare(self, start: StartName, progress: Progress = report_nothing) -> Ground:
-        """Start, geometry, products and twins, made once."""
+        """What trainings from a start share, made once."""
         if start not in self._grounds:
             own = self.experiment
             population, geometry = prepare_start(start, own.twin, own.learn, self._cohort.signals, progress)
@@ -140,6 +141,12 @@ class PrivacyExploration:
             twins = follow_linearly(population, judges, progress)
             self._grounds[start] = Ground(population, geometry, make_products(population, self._cohort), twins)
         return self._grounds[start]
+
+    def charge_to(self, ledger: PrivacyLedger) -> PrivacyExploration:
+        """The same people with a ledger that pays from now on; what was prepared is shared."""
+        charged = PrivacyExploration(self.experiment, self._cohort, Account(ledger, self.experiment))
+        charged._grounds = self._grounds
+        return charged
 
     def plan(self, scenario: Scenario, epsilons: tuple[float, ...] | None = None) -> Frontier:
         """The trainings of the curve, and what they cost: public, no reading is looked at.
@@ -170,8 +177,8 @@ class PrivacyExploration:
             return self.plan(scenario).describe_cost(is_simulated=True)
         frontier = self.plan(scenario)
         price = self._account.price(frontier.events)
-        gauge = self.gauge()
-        left = f"{gauge['remaining']:.3g} of {gauge['epsilon']:.3g} is left" if gauge else ""
+        gauge = self.gauge() or {}
+        left = f"{gauge['remaining']:.3g} of {gauge['epsilon']:.3g} is left"
         return f"{frontier.describe_cost(is_simulated=False)} Together epsilon {price:.3g} a person; {left}."
 
     def trace(
@@ -321,24 +328,21 @@ class PrivacyExploration:
         """The badge of a training at this epsilon: measured on made-up people by the same code; about a second."""
         key = (scenario, epsilon)
         if key not in self._badges:
-            settings = self.settings_at(scenario, epsilon)
-            events = list_events(settings, 1)[0]
-            guarantee = self.guarantee_at(scenario, epsilon)
+            settings, guarantee = self.settings_at(scenario, epsilon), self.guarantee_at(scenario, epsilon)
             assert isinstance(guarantee, DifferentialPrivacy)
             population = self.prepare(scenario.start).population
-            learned = Learned(population, guarantee, population, events, settings)
+            learned = Learned(population, guarantee, population, list_events(settings, 1)[0], settings)
             self._badges[key] = audit_training(learned, guarantee, self.experiment.seed, progress)
         return self._badges[key]
 
     def guarantee_at(self, scenario: Scenario, epsilon: float) -> Guarantee:
         """What a training at this epsilon promises, by the tight accountant."""
-        events = list_events(self.settings_at(scenario, epsilon), 1)[0]
-        return describe_training_guarantee(events, self.delta, is_rehearsal=False)
+        settings = self.settings_at(scenario, epsilon)
+        return describe_training_guarantee(list_events(settings, 1)[0], self.delta, is_rehearsal=False)
 
     def explain(self, epsilon: float) -> tuple[pd.DataFrame, pd.DataFrame, str]:
         """What an epsilon means: beliefs before and after, epsilons that others deployed, and one sentence."""
-        priors = tuple(np.linspace(0.01, 0.99, 99).tolist())
-        beliefs = tabulate_posterior(epsilon, self.delta, priors)
+        beliefs = tabulate_posterior(epsilon, self.delta, tuple(np.linspace(0.01, 0.99, 99).tolist()))
         return beliefs, list_deployed(), explain_epsilon(epsilon, self.delta, PrivacyUnit.PERSON)
 
     def gauge(self) -> dict[str, Any] | None:
@@ -393,5 +397,4 @@ class PrivacyExploration:
             raise SpecificationError(f"signal: expected one of {', '.join(self.signals)}, got {signal!r}")
 
     def __repr__(self) -> str:
-        who = "people who do not exist" if self._is_simulated else "real people, who pay for each training"
-        return f"PrivacyExploration({who}; {sum(map(len, self._points.values()))} points traced)"
+        return f"PrivacyExploration({'people who do not exist' if self._is_simulated else 'real people, who pay'})"
