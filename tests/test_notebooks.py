@@ -7,7 +7,7 @@ from twinlab.commands.notebook import run_notebook
 from twinlab.commands.workspace import find_notebook, find_root
 
 #: Half of it is torch, pandas and the chart renderer, before anything is computed.
-MEMORY_LIMIT_MB = 800
+MEMORY_LIMIT_MB = 850
 pytestmark = pytest.mark.notebook
 
 

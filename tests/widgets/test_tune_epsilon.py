@@ -125,7 +125,12 @@ def test_real_people_spend_nothing_before_the_box_is_ticked_and_see_the_price():
     assert source.asked == []
     assert "Together epsilon 3.1 a person" in TuneEpsilon(Source(is_free=False))._status.value
     panel.set(trace=True)
-    assert source.asked[0] == ("trace", Scenario())
+    paid = [("trace", Scenario()), ("train", 2.0), ("audit", 2.0)]
+    assert source.asked == paid
+    panel.set(epsilon=8.0)
+    panel.set(accountant="renyi")
+    assert source.asked == paid  # a tick pays once
+    assert "Together epsilon 3.1 a person" in panel._status.value
 
 
 def test_a_refusal_is_raised_in_a_run_and_leaves_the_panel_as_it_was():

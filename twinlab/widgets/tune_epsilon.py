@@ -102,7 +102,14 @@ class TuneEpsilon(Panel):
                  hint="A loose one asks for more noise at the same promise; for training with a person as unit."),
         ]  # fmt: skip
         if not exploration.is_free:
-            where.append(Tick("trace", "Trace the curve and pay for it", False, hint="Nothing is trained before."))
+            where.append(
+                Tick(
+                    "trace",
+                    "Train, and let these people pay",
+                    False,
+                    hint="Once: the curve, and a twin at this epsilon.",
+                )
+            )
         hint = "Each point is trained for real, and judged by everybody's own twin on days that nobody trained on."
         super().__init__("Tune epsilon", {"How private, and what for": what, "Where the noise goes": where}, hint)
         self._badge = ipywidgets.HTML(layout={"width": "100%"})
@@ -127,11 +134,13 @@ class TuneEpsilon(Panel):
         """Repaint at once from what is known, then train what is missing."""
         self._generation += 1
         scenario, epsilon = self.scenario, self.values["epsilon"]
+        if changed in _VARIED and changed != "trace":
+            self._untick()  # who agreed to one curve has not agreed to another
         if changed is None or changed in _VARIED:
             self._start(lambda: self._trace(scenario, epsilon))
             return
         self._repaint()
-        if changed == "epsilon" and scenario.is_fleet and self.may_train:
+        if changed == "epsilon" and scenario.is_fleet and self._source.is_free:
             self._start(lambda: self._train(scenario, epsilon))
 
     def draw(self) -> alt.TopLevelMixin:
@@ -153,8 +162,8 @@ class TuneEpsilon(Panel):
                     self._repaint("Tracing the curve.")
         if scenario.is_fleet:
             self._train(scenario, epsilon)
-        else:
-            self._repaint()
+        self._untick()
+        self._repaint()
 
     def _train(self, scenario: Scenario, epsilon: float) -> None:
         """A private twin with fresh noise at exactly this epsilon, and its badge."""
@@ -164,6 +173,12 @@ class TuneEpsilon(Panel):
         if (scenario, epsilon) not in self._badges:
             self._badges[scenario, epsilon] = str(self._source.audit(scenario, epsilon))
         self._repaint()
+
+    def _untick(self) -> None:
+        """On real people a tick pays once: for the curve, and for one training at the chosen epsilon."""
+        if "trace" in self.widgets and self.widgets["trace"].value:
+            with self._quietly():
+                self.widgets["trace"].value = False
 
     def _find_rules(self, scenario: Scenario) -> None:
         """What needs no epsilon, once for each start."""
