@@ -6,6 +6,11 @@ loader, hooks. Ours calibrates too. `ratio_60_runs` compares whole runs, `ratio_
 calibration of both out. --quick runs Opacus once per epsilon (12 of the 60 runs, which differ in nothing but the seed)
 and counts each five times; --full runs all 60. Opacus gets whichever number of threads is faster for it.
 
+The same for the curve that the lab shows, whose model is the pooled weights behind everybody's head: linear, each
+person's gradient over all of their rows in every step. Ours works on each person's products; Opacus gets the same rows,
+a person a sample. `ratio_60_weights_runs` is Opacus's steps over our whole curve, plan and scores included; a step of
+Opacus is timed 20 times per run and counted as often as the run has steps, since all are alike.
+
 Run: python benchmarks/frontier.py [--full]
 """
 
@@ -18,11 +23,13 @@ import time
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from twinlab.experiment import BayesianTwin, CentralLearning, Experiment
 from twinlab.fleet import Fleet
 from twinlab.pipeline import load_cohort
+from twinlab.pipeline.exploration import PrivacyExploration, explore_privacy
+from twinlab.pipeline.place import Scenario
 from twinlab.protection.differential_privacy.descent import PrivateTraining
 from twinlab.protection.differential_privacy.frontier import (
     EPSILONS,
@@ -36,6 +43,7 @@ from twinlab.protection.differential_privacy.network_frontier import score_peopl
 from twinlab.protection.differential_privacy.person_rows import PersonRows, arrange_rows
 from twinlab.protection.differential_privacy.training import StepRows
 from twinlab.twins.feature import FeatureTable, choose_targets
+from twinlab.twins.pooled import list_training_rows
 from twinlab.twins.population import first_test_hours, make_backbone
 
 try:
@@ -141,6 +149,68 @@ def trace(fleet: Fleet, rows: PersonRows, training: PrivateTraining, delta: floa
     return frontier, planned, first, time.perf_counter() - begin, points
 
 
+def load_weights_rows(exploration: PrivacyExploration) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Rows of everybody for the pooled weights, whitened, each band's features in a place of their own."""
+    ground = exploration.prepare("constant")
+    inputs, answers = [], []
+    for bands in list_training_rows(ground.population, exploration.cohort):
+        moved = torch.stack([features @ ground.geometry for features, _ in bands], dim=1)
+        n_people, n_bands, n_hours, width = moved.shape
+        place = torch.zeros(n_people, n_bands, n_hours, n_bands, width)
+        for band in range(n_bands):
+            place[:, band, :, band] = moved[:, band]
+        inputs.append(place.flatten(3).flatten(1, 2))
+        answers.append(torch.stack([wanted for _, wanted in bands], dim=1).flatten(1, 2))
+    rows, wanted = torch.cat(inputs), torch.cat(answers)
+    return rows, torch.nan_to_num(wanted), torch.isfinite(wanted).float(), wanted.shape[2]
+
+
+def time_opacus_weights(exploration: PrivacyExploration, frontier: Frontier, n_timed: int = 20) -> float:
+    """Seconds that Opacus takes for the steps of all runs of the weights' curve."""
+    rows, targets, weights, n_targets = load_weights_rows(exploration)
+    data, total = TensorDataset(rows, targets, weights), 0.0
+    for settings in frontier.settings:
+        module: torch.nn.Module = torch.nn.Linear(rows.shape[2], n_targets)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
+        module, optimizer, loader = PrivacyEngine().make_private(
+            module=module, optimizer=optimizer, data_loader=DataLoader(data, batch_size=len(data)),
+            noise_multiplier=float(np.max(settings.noise_multiplier)), max_grad_norm=1.0,
+        )  # fmt: skip
+        begin = time.perf_counter()
+        for _ in range(n_timed):
+            for x, y, w in loader:
+                optimizer.zero_grad()
+                wrong = (module(x) - y).square() * w
+                (wrong.sum((1, 2)) / w.sum((1, 2)).clamp(min=1)).mean().backward()
+                optimizer.step()
+        total += (time.perf_counter() - begin) / n_timed * int(np.max(settings.n_steps)) * len(frontier.seeds)
+    return total
+
+
+def measure_weights_curve() -> dict[str, float | None]:
+    """Our curve of pooled weights, twins and scores included, beside Opacus's steps alone."""
+    exploration, scenario = explore_privacy(Experiment().with_({"cohort": "shipped"})), Scenario()
+    exploration.prepare("constant")
+    seconds, firsts = [], []
+    for _ in range(3):
+        begin, first = time.perf_counter(), 0.0
+        for _ in exploration.trace(scenario):
+            if not first and len(exploration.table(scenario, "heart_rate_bpm")):
+                first = time.perf_counter() - begin
+        seconds.append(time.perf_counter() - begin)
+        firsts.append(first)
+    ours = float(np.median(seconds))
+    print(f"pooled weights: first point {np.median(firsts):.2f} s, all 60 points {ours:.2f} s, scored by whole twins")
+    opacus = None if PrivacyEngine is None else time_opacus_weights(exploration, exploration.plan(scenario))
+    if opacus is not None:
+        print(f"Opacus, the steps of 60 runs of the same model on the same rows: {opacus:.0f} s")
+    return {
+        "ratio_60_weights_runs": None if opacus is None else round(opacus / ours, 1),
+        "weights_first_point_seconds": round(float(np.median(firsts)), 3),
+        "weights_all_points_seconds": round(ours, 3),
+    }
+
+
 def main() -> None:
     """Measure and print the curve, a table and a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -190,6 +260,7 @@ def main() -> None:
         context |= {"opacus_runs_measured": n_runs, "opacus_seconds": round(calibration + steps, 1)}
         note = "" if n_runs == frontier.n_points else f", from {n_runs} runs"
         print(f"Opacus, 60 runs: {calibration + steps:.1f} s, of it calibration {calibration:.1f} s{note}")
+    values |= measure_weights_curve()
     print(json.dumps({"benchmark": "frontier", "values": values, "context": context}))
 
 

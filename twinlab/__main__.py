@@ -176,8 +176,8 @@ def _run(options: argparse.Namespace, _: Sequence[str]) -> int:
             print(json.dumps(result.summary(), default=str))
         else:
             print(f"\nexperiment {experiment.fingerprint}")
-            for finding in result.findings:
-                print(f"  {finding}")
+            for said in (*result.findings, *result.answers_in_words(), *result.badges, *result.receipts):
+                print(f"  {said}")
     return 0
 
 

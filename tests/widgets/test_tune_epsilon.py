@@ -8,6 +8,7 @@ from twinlab.experiment import Experiment
 from twinlab.pipeline.place import Scenario
 from twinlab.protection.differential_privacy.meaning import explain_epsilon, list_deployed, tabulate_posterior
 from twinlab.widgets import TuneEpsilon
+from twinlab.widgets.tune_epsilon import Stale
 
 EPSILONS = (0.5, 2.0, 8.0)
 
@@ -151,3 +152,15 @@ def test_wrong_values_are_refused():
         TuneEpsilon(Source(), epsilon=99.0)
     with pytest.raises(SpecificationError, match="place"):
         TuneEpsilon(Source()).set(place="moon")
+
+
+def test_stop_ends_the_trace_and_keeps_what_is_drawn():
+    source = Source()
+    panel = TuneEpsilon(source)
+    report = panel._reporter()
+    report("tracing", 1, 3)
+    panel._stop.click()
+    with pytest.raises(Stale):
+        report("tracing", 2, 3)
+    assert "Stopped" in panel._status.value
+    assert len(panel.pictures["frontier"].data["curve"]) == len(EPSILONS)

@@ -103,6 +103,7 @@ class PrivacyExploration:
 
     Attributes:
       experiment: what stays the same; public.
+      cohort: who trains; private.
       is_free: whether these people do not exist, so that exploring costs nothing.
     """
 
@@ -111,7 +112,7 @@ class PrivacyExploration:
         self.experiment = experiment
         self.is_free = account.is_free
         self._is_simulated = is_free(experiment)
-        self._cohort, self._account = cohort, account
+        self.cohort, self._account = cohort, account
         self._grounds: dict[StartName, Ground] = {}
         self._points: dict[Scenario, list[FrontierPoint]] = {}
         self._no_noise: dict[StartName, dict[str, float]] = {}
@@ -120,12 +121,12 @@ class PrivacyExploration:
     @property
     def signals(self) -> tuple[str, ...]:
         """Signals whose error is measured."""
-        return choose_targets(self._cohort.signals, self.experiment.twin.targets)
+        return choose_targets(self.cohort.signals, self.experiment.twin.targets)
 
     @property
     def n_people(self) -> int:
         """How many people train; private for real people."""
-        return self._cohort.n_people
+        return self.cohort.n_people
 
     @property
     def delta(self) -> float:
@@ -136,15 +137,15 @@ class PrivacyExploration:
         """What trainings from a start share, made once."""
         if start not in self._grounds:
             own = self.experiment
-            population, geometry = prepare_start(start, own.twin, own.learn, self._cohort.signals, progress)
-            judges = self._cohort.select(people=self._cohort.person_ids[:N_JUDGES])
+            population, geometry = prepare_start(start, own.twin, own.learn, self.cohort.signals, progress)
+            judges = self.cohort.select(people=self.cohort.person_ids[:N_JUDGES])
             twins = follow_linearly(population, judges, progress)
-            self._grounds[start] = Ground(population, geometry, make_products(population, self._cohort), twins)
+            self._grounds[start] = Ground(population, geometry, make_products(population, self.cohort), twins)
         return self._grounds[start]
 
     def charge_to(self, ledger: PrivacyLedger) -> PrivacyExploration:
         """The same people with a ledger that pays from now on; what was prepared is shared."""
-        charged = PrivacyExploration(self.experiment, self._cohort, Account(ledger, self.experiment))
+        charged = PrivacyExploration(self.experiment, self.cohort, Account(ledger, self.experiment))
         charged._grounds = self._grounds
         return charged
 
@@ -173,9 +174,9 @@ class PrivacyExploration:
 
     def describe_cost(self, scenario: Scenario) -> str:
         """What tracing the curve costs, said before it is spent."""
-        if self._account.is_free:
-            return self.plan(scenario).describe_cost(is_simulated=True)
         frontier = self.plan(scenario)
+        if self._account.is_free:
+            return frontier.describe_cost(is_simulated=True)
         price = self._account.price(frontier.events)
         gauge = self.gauge() or {}
         left = f"{gauge['remaining']:.3g} of {gauge['epsilon']:.3g} is left"
@@ -205,8 +206,7 @@ class PrivacyExploration:
         start = ground.population.forecast_mean.flatten(0, 1).expand(len(frontier.seeds), -1, -1)
         trainer = WeightsTrainer(ground.products, start, ground.geometry)
         self._points[scenario] = []
-        payer = None if self._account.is_free else self._account
-        for points in trace_frontier(trainer, frontier, self._score(ground), progress, ledger=payer):
+        for points in trace_frontier(trainer, frontier, self._score(ground), progress, ledger=self._account):
             self._points[scenario] += points
             yield
 
@@ -219,7 +219,7 @@ class PrivacyExploration:
             self._account.require([event for epsilon in epsilons for event in place.plan(epsilon)])
         nothing = score({"weights": ground.population.forecast_mean.flatten(0, 1)[None]})
         if scenario.place == "answers":
-            nothing = guess_answers(self._cohort, self.signals)
+            nothing = guess_answers(self.cohort, self.signals)
         self._points[scenario] = make_points(0.0, nothing)
         yield
         for done, number in enumerate(order_coarse_first(len(epsilons))):
@@ -234,16 +234,16 @@ class PrivacyExploration:
         """Where a scenario's noise acts."""
         evaluate = self._score(ground)
         if scenario.place == "answers":
-            return act_on_answers(self._cohort, self.signals)
+            return act_on_answers(self.cohort, self.signals)
         own, ends = self.experiment, (ground.population, ground.geometry)
 
         def score(weights: Tensor) -> dict[str, list[float]]:
             return evaluate({"weights": weights})
 
         if scenario.place == "sensor":
-            seen = keep_training_time(self._cohort, own.learn.train_fraction)
+            seen = keep_training_time(self.cohort, own.learn.train_fraction)
             return act_on_readings(own, seen, *ends, score, report_nothing)
-        return act_on_rows(own, self._cohort, *ends, score, report_nothing, scenario.start)
+        return act_on_rows(own, self.cohort, *ends, score, report_nothing, scenario.start)
 
     def is_traced(self, scenario: Scenario) -> bool:
         """Whether the curve has all its points."""
@@ -278,7 +278,7 @@ class PrivacyExploration:
             return None
         if start not in self._no_noise:
             ground = self.prepare(start)
-            scores = self._fit(ground, replace(describe_no_noise(), expected_people=self._cohort.n_people))
+            scores = self._fit(ground, replace(describe_no_noise(), expected_people=self.cohort.n_people))
             self._no_noise[start] = {name: values[0] for name, values in scores.items()}
         return self._no_noise[start][signal]
 

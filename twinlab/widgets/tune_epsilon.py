@@ -57,7 +57,7 @@ class EpsilonSource(Protocol):
     def price(self, scenario: Scenario, epsilon: float) -> float: ...  # noqa: D102
 
 
-class _Stale(Exception):
+class Stale(Exception):
     """Raised inside long work when a newer choice has made it useless."""
 
 
@@ -113,6 +113,10 @@ class TuneEpsilon(Panel):
         hint = "Each point is trained for real, and judged by everybody's own twin on days that nobody trained on."
         super().__init__("Tune epsilon", {"How private, and what for": what, "Where the noise goes": where}, hint)
         self._badge = ipywidgets.HTML(layout={"width": "100%"})
+        self._stop = ipywidgets.Button(
+            description="Stop", tooltip="Stop what is being trained; the curve so far stays."
+        )
+        self._stop.on_click(lambda _: self.stop())
         self.show(None)
 
     @property
@@ -142,6 +146,11 @@ class TuneEpsilon(Panel):
         self._repaint()
         if changed == "epsilon" and scenario.is_fleet and self._source.is_free:
             self._start(lambda: self._train(scenario, epsilon))
+
+    def stop(self) -> None:
+        """Stop what is being trained; what is drawn so far stays. Moving a control goes on."""
+        self._generation += 1
+        self.say("Stopped. What is drawn so far stays; move a control to go on.")
 
     def draw(self) -> alt.TopLevelMixin:
         """The curve as it stands now, with the sentence of the whole panel."""
@@ -197,7 +206,7 @@ class TuneEpsilon(Panel):
                 "meaning": LiveChart(draw_meaning(self.pictures["meaning"], moves=True), "what-epsilon-means"),
                 "budget": LiveChart(draw_budget(self.pictures["budget"], moves=True), "privacy-budget"),
             }
-            self.attach(*self._charts.values(), self._badge)
+            self.attach(*self._charts.values(), self._badge, self._stop)
         else:
             for name, chart in self._charts.items():
                 picture = self.pictures[name]
@@ -269,7 +278,7 @@ class TuneEpsilon(Panel):
             try:
                 if generation == self._generation:
                     work()
-            except _Stale:
+            except Stale:
                 pass
             except Exception as error:
                 self.complain(error)
@@ -280,7 +289,7 @@ class TuneEpsilon(Panel):
 
         def report(what: str, done: int, total: int) -> None:
             if own != self._generation:
-                raise _Stale
+                raise Stale
             self._progress.value = round(100 * done / max(total, 1))
 
         return report
