@@ -1,15 +1,17 @@
-"""The whole curve of privacy against utility, 12 epsilons x 5 seeds, beside a loop of 60 runs of Opacus.
+"""The whole curve of privacy against utility, 12 epsilons x 5 draws, beside a loop of 60 runs of Opacus.
 
 Model, people, rows, steps and epsilons are the same, in one process, and so is the unit: a person is one sample of many
-rows to Opacus. Its loop is the one its documentation teaches: an engine per run that calibrates its noise, a data
-loader, hooks. Ours calibrates too. `ratio_60_runs` compares whole runs, `ratio_60_runs_steps_only` leaves the
-calibration of both out. --quick runs Opacus once per epsilon (12 of the 60 runs, which differ in nothing but the seed)
-and counts each five times; --full runs all 60. Opacus gets whichever number of threads is faster for it.
+rows to Opacus.
 
-The same for the curve that the lab shows, whose model is the pooled weights behind everybody's head: linear, each
-person's gradient over all of their rows in every step. Ours works on each person's products; Opacus gets the same rows,
-a person a sample. `ratio_60_weights_runs` is Opacus's steps over our whole curve, plan and scores included; a step of
-Opacus is timed 20 times per run and counted as often as the run has steps, since all are alike.
+`ratio_60_runs` is about the curve that the lab shows, whose model is the pooled weights behind everybody's head: linear,
+each person's gradient over all of their rows in every step. Ours works on each person's products. It counts our whole
+curve, plan and scores included, and of Opacus the steps alone; one of its steps is timed 20 times per run and counted as
+often as the run has steps, since all are alike.
+
+`network_ratio_60_runs` is about small networks from fresh weights. There Opacus runs the loop that its documentation
+teaches, calibration included; `network_ratio_60_runs_steps_only` leaves the calibration of both out. --quick runs Opacus
+once per epsilon (12 of the 60 runs, which differ in nothing but the seed) and counts each five times; --full runs all
+60. Opacus gets whichever number of threads is faster for it.
 
 Run: python benchmarks/frontier.py [--full]
 """
@@ -205,9 +207,9 @@ def measure_weights_curve() -> dict[str, float | None]:
     if opacus is not None:
         print(f"Opacus, the steps of 60 runs of the same model on the same rows: {opacus:.0f} s")
     return {
-        "ratio_60_weights_runs": None if opacus is None else round(opacus / ours, 1),
-        "weights_first_point_seconds": round(float(np.median(firsts)), 3),
-        "weights_all_points_seconds": round(ours, 3),
+        "ratio_60_runs": None if opacus is None else round(opacus / ours, 1),
+        "first_point_seconds": round(float(np.median(firsts)), 3),
+        "all_points_seconds": round(ours, 3),
     }
 
 
@@ -234,10 +236,10 @@ def main() -> None:
     print(f"{finding.sentence}\n")
     print(f"ours: first point {first:.2f} s, all {frontier.n_points} points {total:.2f} s")
     values: dict[str, float | None] = {
-        "ratio_60_runs": None,
-        "ratio_60_runs_steps_only": None,
-        "first_point_seconds": round(first, 3),
-        "all_points_seconds": round(total, 3),
+        "network_ratio_60_runs": None,
+        "network_ratio_60_runs_steps_only": None,
+        "network_first_point_seconds": round(first, 3),
+        "network_all_points_seconds": round(total, 3),
     }
     context: dict[str, object] = {
         "n_people": rows.n_people,
@@ -252,11 +254,11 @@ def main() -> None:
         "python": platform.python_version(),
     }
     if PrivacyEngine is None:
-        context["ratio_60_runs"] = "Opacus is not installed"
+        context["network_ratio_60_runs"] = "Opacus is not installed"
     else:
         calibration, steps, n_runs = loop_opacus(fleet, rows, frontier, len(SEEDS) if is_full else 1)
-        values["ratio_60_runs"] = round((calibration + steps) / total, 1)
-        values["ratio_60_runs_steps_only"] = round(steps / (total - planned), 1)
+        values["network_ratio_60_runs"] = round((calibration + steps) / total, 1)
+        values["network_ratio_60_runs_steps_only"] = round(steps / (total - planned), 1)
         context |= {"opacus_runs_measured": n_runs, "opacus_seconds": round(calibration + steps, 1)}
         note = "" if n_runs == frontier.n_points else f", from {n_runs} runs"
         print(f"Opacus, 60 runs: {calibration + steps:.1f} s, of it calibration {calibration:.1f} s{note}")
