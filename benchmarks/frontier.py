@@ -3,15 +3,15 @@
 Model, people, rows, steps and epsilons are the same, in one process, and so is the unit: a person is one sample of many
 rows to Opacus.
 
-`ratio_60_runs` is about the curve that the lab shows, whose model is the pooled weights behind everybody's head: linear,
-each person's gradient over all of their rows in every step. Ours works on each person's products. It counts our whole
-curve, plan and scores included, and of Opacus the steps alone; one of its steps is timed 20 times per run and counted as
-often as the run has steps, since all are alike.
+`ratio_60_runs` is about the curve that the lab shows, whose model is the pooled weights behind everybody's head:
+linear, each person's gradient over all of their rows in every step. Ours works on each person's products. It counts
+our whole curve, plan and scores included, and of Opacus the steps alone; one of its steps is timed 20 times per run
+and counted as often as the run has steps, since all are alike.
 
 `network_ratio_60_runs` is about small networks from fresh weights. There Opacus runs the loop that its documentation
-teaches, calibration included; `network_ratio_60_runs_steps_only` leaves the calibration of both out. --quick runs Opacus
-once per epsilon (12 of the 60 runs, which differ in nothing but the seed) and counts each five times; --full runs all
-60. Opacus gets whichever number of threads is faster for it.
+teaches, calibration included; `network_ratio_60_runs_steps_only` leaves the calibration of both out. --quick runs
+Opacus once per epsilon (12 of the 60 runs, which differ in nothing but the seed) and counts each five times; --full
+runs all 60. Opacus gets whichever number of threads is faster for it.
 
 Run: python benchmarks/frontier.py [--full]
 """
