@@ -54,6 +54,7 @@ def make_frontier(
     point: Mapping[str, float] | None = None,
     who: str = "",
     limits: tuple[float, float] | None = None,
+    is_tracing: bool = True,
 ) -> Picture:
     """Rows, values and sentence of a curve of privacy against utility; it may still be growing.
 
@@ -68,6 +69,7 @@ def make_frontier(
       point: epsilon and mean of a training that was just done, if there is one.
       who: on whom it was measured, for the title.
       limits: what the vertical axis shows at least, so that it need not jump while points arrive.
+      is_tracing: whether points will come, which is said where there is none yet.
 
     Raises:
       SpecificationError: if the table lacks a column.
@@ -85,7 +87,8 @@ def make_frontier(
     label, _ = signal_words(signal)
     headline = f"{label}: error" + f" in {unit}" * bool(unit) + " by privacy budget" + f", {who}" * bool(who)
     mean, verdict = _read_curve(curve, chosen, trained)
-    numbers = _say(chosen, mean, verdict, unit, {kind: value for kind, _, value in known}, len(curve))
+    missing = f"Tracing, {len(curve)} epsilons so far" if is_tracing else "The curve is not traced yet"
+    numbers = _say(chosen, mean, verdict, unit, {kind: value for kind, _, value in known}, missing)
     reach = [float(value) for value in (*curve["epsilon"], *trained["epsilon"], chosen) if value > 0]
     words = f"epsilon {chosen:.3g}" + (f": {unit_words(mean, unit)}" if math.isfinite(mean) else "")
     data = {
@@ -93,7 +96,7 @@ def make_frontier(
         "rules": _place_names(known, low, high, unit),
         "chosen": pd.DataFrame({"epsilon": [float(chosen)], "text": [words]}),
         "point": trained,
-        "note": pd.DataFrame({"text": [] if len(curve) else ["tracing ..."]}),
+        "note": pd.DataFrame({"text": [] if len(curve) else ["tracing ..." if is_tracing else "not traced yet"]}),
     }
     signals = {
         "low": low, "high": high, "headline": headline, "numbers": numbers,
@@ -102,20 +105,23 @@ def make_frontier(
     return Picture(data, signals, f"{headline}. {numbers}.")
 
 
-def draw_frontier(picture: Picture, moves: bool = False) -> alt.LayerChart:
+def draw_frontier(picture: Picture, moves: bool = False, of_answers: bool | None = None) -> alt.LayerChart:
     """Draw a curve of privacy against utility.
 
     Args:
       picture: what to show, from `make_frontier`.
       moves: whether the chart will be changed in place; its title then follows `headline`.
+      of_answers: whether answers are asked for and nothing is trained, which verdicts say otherwise; found in the
+        verdicts when None, which needs some.
     """
     use_offline_charts()
     words = picture.signals
     title = alt.Title(text=words["headline"], subtitle=words["numbers"])
     if moves:
         title = alt.Title(text=alt.ExprRef("headline"))
-    of_answers = set(_LOOKS_OF_ANSWERS) - set(_LOOKS)
-    looks = _LOOKS_OF_ANSWERS if of_answers & set(picture.data["curve"]["verdict"]) else _LOOKS
+    if of_answers is None:
+        of_answers = bool((set(_LOOKS_OF_ANSWERS) - set(_LOOKS)) & set(picture.data["curve"]["verdict"]))
+    looks = _LOOKS_OF_ANSWERS if of_answers else _LOOKS
     chart = overlay(
         [*_layer_curve(looks), *_layer_rules(), *_layer_chosen()],
         width=WIDTH - _MARGIN,
@@ -228,13 +234,14 @@ def _say_spread(row: Any, unit: str) -> str:
     )
 
 
-def _say(chosen: float, mean: float, verdict: str, unit: str, known: Mapping[str, float], n_points: int) -> str:
+def _say(chosen: float, mean: float, verdict: str, unit: str, known: Mapping[str, float], missing: str) -> str:
     """`Epsilon 1: 4.12 bpm, 8 % below the 4.50 of zero budget; verdict: train`."""
     zero = known.get(_ZERO, math.nan)
     if not math.isfinite(mean):
-        return f"Tracing, {n_points} epsilons so far; at zero budget {unit_words(zero, unit)}"
+        return missing + (f"; at zero budget {unit_words(zero, unit)}" if math.isfinite(zero) else "")
     change = 100 * (mean / zero - 1) if zero else math.nan
     beside = ""
     if math.isfinite(change):
-        beside = f", {abs(change):.0f} % {'above' if change > 0 else 'below'} the {say_number(zero)} of zero budget"
+        size = f"{abs(change):.0f}" if abs(change) >= 9.95 else f"{abs(change):.1f}"
+        beside = f", {size} % {'above' if change > 0 else 'below'} the {say_number(zero)} of zero budget"
     return f"Epsilon {chosen:.3g}: {unit_words(mean, unit)}{beside}" + (f"; verdict: {verdict}" if verdict else "")

@@ -6,7 +6,7 @@ import html
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -16,6 +16,7 @@ from IPython import get_ipython
 from twinlab.charts.picture import make_png
 from twinlab.charts.theme import read_description
 from twinlab.errors import SpecificationError, TwinlabError
+from twinlab.widgets.button import Press
 from twinlab.widgets.control import Control
 from twinlab.widgets.live import LiveChart, SpokenNames
 
@@ -44,15 +45,23 @@ class Panel(ABC):
 
     What goes wrong after a reader moved a control becomes a sentence in the panel. What goes wrong while a cell or a
     test runs is raised, so that no run passes with a fault hidden in a widget.
+
+    Attributes:
+      sharpness: device pixels per pixel of the picture; less for a large one, so that notebooks stay small.
     """
 
-    def __init__(self, title: str, groups: Mapping[str, Sequence[Control]], hint: str = "") -> None:
+    sharpness: float = 2
+
+    def __init__(
+        self, title: str, groups: Mapping[str, Sequence[Control]], hint: str = "", presses: Sequence[Press] = ()
+    ) -> None:
         """Make the controls.
 
         Args:
           title: what stands above.
           groups: controls by the words that stand above them.
           hint: one or two sentences under the title.
+          presses: buttons, in a row below the controls; `act` does what they say.
         """
         self._lock = threading.RLock()  # a moved slider may be heard in another thread than the one that runs cells
         self._is_quiet = False
@@ -61,14 +70,23 @@ class Panel(ABC):
         self.widgets: dict[str, Any] = {name: control.make() for name, control in self.controls.items()}
         for name, widget in self.widgets.items():
             widget.observe(lambda _, name=name: self._hear(name), "value")
+        self.buttons: dict[str, ipywidgets.Button] = {press.name: press.make() for press in presses}
+        for name, button in self.buttons.items():
+            button.on_click(lambda _, name=name: self.press(name))
         self._status = ipywidgets.HTML(layout={"width": "100%"})
         self._status.add_class("twinlab-status-holder")
         self._progress = ipywidgets.IntProgress(
             min=0, max=100, description="Progress", layout={"width": "100%", "visibility": "hidden"}
         )
         self._chart: LiveChart | None = None
+        self._all_charts: tuple[LiveChart, ...] = ()
         self._head = ipywidgets.HTML(_make_head(title, hint))
-        self._groups = ipywidgets.VBox([self._make_group(words, own) for words, own in groups.items()])
+        rows: list[ipywidgets.Widget] = [self._make_group(words, own) for words, own in groups.items()]
+        if self.buttons:
+            rows.append(
+                ipywidgets.HBox(list(self.buttons.values()), layout={"flex_flow": "row wrap", "margin": "6px 0"})
+            )
+        self._groups = ipywidgets.VBox(rows)
         self.say("Ready.")
 
     @abstractmethod
@@ -78,6 +96,10 @@ class Panel(ABC):
     @abstractmethod
     def draw(self) -> alt.TopLevelMixin:
         """The chart of what is chosen now, standing still, with the same numbers."""
+
+    def act(self, pressed: str) -> None:
+        """Do what the button of that name says; a panel with buttons says how."""
+        raise NotImplementedError(pressed)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -99,6 +121,17 @@ class Panel(ABC):
                 for name, value in checked.items():
                     self.widgets[name].value = value
             self._do(next(iter(checked)) if len(checked) == 1 else None)
+
+    def press(self, name: str) -> None:
+        """Press a button from code.
+
+        Raises:
+          SpecificationError: if there is no such button.
+        """
+        if name not in self.buttons:
+            raise SpecificationError(f"there is no button {name}; there are: {', '.join(self.buttons) or 'none'}")
+        with self._lock:
+            self._try(lambda: self.act(name))
 
     def say(self, sentence: str) -> None:
         """Put a sentence into the status line; a screen reader speaks it when it is free."""
@@ -128,19 +161,20 @@ class Panel(ABC):
         self._progress.layout.visibility = "visible"
         self._tell(f"{what} ...", "twinlab-busy")
         self._enable(False)
-        if self._chart is not None:
-            self._chart.add_class("twinlab-waiting")
+        for chart in self._all_charts:
+            chart.add_class("twinlab-waiting")
         try:
             yield
         finally:
             self._enable(True)
-            if self._chart is not None:
-                self._chart.remove_class("twinlab-waiting")
+            for chart in self._all_charts:
+                chart.remove_class("twinlab-waiting")
             self._progress.layout.visibility = "hidden"
 
     def attach(self, chart: LiveChart, *more: ipywidgets.Widget) -> None:
-        """Give the panel its chart, and what stands below it; called once, when the first numbers are there."""
+        """Give the panel its chart, and what stands below it: words, or more charts. Called once."""
         self._chart = chart
+        self._all_charts = (chart, *(each for each in more if isinstance(each, LiveChart)))
         shown = [self._head, self._groups, self._progress, self._status, chart, *more, SpokenNames()]
         self.box = ipywidgets.VBox(shown)
         self.box.add_class("twinlab-panel")
@@ -153,8 +187,12 @@ class Panel(ABC):
 
     def _do(self, changed: str | None) -> None:
         self._moved = changed
+        self._try(lambda: self.show(changed))
+
+    def _try(self, do: Callable[[], None]) -> None:
+        """What goes wrong is a sentence where a reader asked for it, and raised where code did."""
         try:
-            self.show(changed)
+            do()
         except Exception as error:
             if not is_moved_by_hand():
                 raise
@@ -186,7 +224,7 @@ class Panel(ABC):
         """The live panel, its picture, and one sentence; headless only the last two."""
         spec = self.draw().to_dict()
         sentence = read_description(spec)
-        png, width, height = make_png(spec)
+        png, width, height = make_png(spec, self.sharpness)
         bundle: dict[str, Any] = {"image/png": base64.b64encode(png).decode(), "text/plain": sentence}
         if not is_headless():
             live = self.box._repr_mimebundle_()
