@@ -203,7 +203,7 @@ def measure_weights_curve() -> dict[str, float | None]:
         firsts.append(first)
     ours = float(np.median(seconds))
     print(f"pooled weights: first point {np.median(firsts):.2f} s, all 60 points {ours:.2f} s, scored by whole twins")
-    opacus = None if PrivacyEngine is None else time_opacus_weights(exploration, exploration.plan(scenario))
+    opacus = None if PrivacyEngine is None else time_opacus_weights(exploration, exploration.planner.plan(scenario))
     if opacus is not None:
         print(f"Opacus, the steps of 60 runs of the same model on the same rows: {opacus:.0f} s")
     return {

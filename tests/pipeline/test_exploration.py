@@ -7,7 +7,8 @@ import twinlab as tl
 from twinlab.cohorts.dataset import load_cohort
 from twinlab.cohorts.readings import write_readings
 from twinlab.errors import SpecificationError
-from twinlab.pipeline.exploration import REAL_EPSILONS, PrivacyExploration
+from twinlab.pipeline.exploration import PrivacyExploration
+from twinlab.pipeline.planning import REAL_EPSILONS
 from twinlab.release import DifferentialPrivacy
 
 SMALL = {"cohort.n_people": 12, "cohort.n_days": 8, "learn.privacy": "person", "learn.privacy.n_steps": 8}
@@ -110,13 +111,18 @@ def test_an_unknown_signal_is_named(exploration):
         exploration.table(SCENARIO, "mood")
 
 
-def test_real_people_pay_for_every_point_and_are_told_before(tmp_path):
+def explore_real_people(tmp_path, changes=None) -> PrivacyExploration:
+    """Readings in a file pass for real people's."""
     cohort, _ = load_cohort(tl.SimulatedCohort(n_people=6, n_days=8))
     write_readings(cohort, tmp_path / "readings.csv")
     rest = {name: value for name, value in SMALL.items() if not name.startswith("cohort")}
     real = {"cohort.kind": "readings", "cohort.path": str(tmp_path / "readings.csv")}
-    experiment = tl.Experiment().with_({**rest, **real, "learn.privacy.expected_people": 10, "budget.epsilon": 4})
-    exploration = tl.explore_privacy(experiment, ledger=tmp_path / "ledger.sqlite")
+    whole = {**rest, **real, "learn.privacy.expected_people": 10, "budget.epsilon": 4, **(changes or {})}
+    return tl.explore_privacy(tl.Experiment().with_(whole), ledger=tmp_path / "ledger.sqlite")
+
+
+def test_real_people_pay_for_every_point_and_are_told_before(tmp_path):
+    exploration = explore_real_people(tmp_path)
     assert not exploration.is_free
     told = exploration.describe_cost(SCENARIO)
     assert "4 of 4 is left" in told
@@ -133,3 +139,27 @@ def test_real_people_pay_for_every_point_and_are_told_before(tmp_path):
     with pytest.raises(SpecificationError, match="people who do not exist"):
         tl.attack_joining(exploration, None)
     assert exploration.gauge()["spent"] == spent
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [tl.Scenario(), tl.Scenario(place="sensor"), tl.Scenario(place="answers"), tl.Scenario(accountant="renyi")],
+)
+def test_what_is_quoted_is_what_is_charged(scenario, tmp_path):
+    """Wherever noise acts: the curve's price said before, and the account's rise after."""
+    exploration = explore_real_people(tmp_path, {"budget.epsilon": 500})
+    quoted = exploration.planner.list_events(scenario)
+    price = exploration._account.price(quoted)
+    assert f"epsilon {price:.3g} a person" in exploration.describe_cost(scenario)
+    list(exploration.trace(scenario))
+    assert exploration.is_traced(scenario)
+    assert exploration.gauge()["spent"] == pytest.approx(price, rel=1e-6)
+
+
+def test_a_curve_of_training_rows_is_refused_with_its_price_for_a_person(tmp_path):
+    exploration = explore_real_people(tmp_path)
+    rows = tl.Scenario(unit="training row")
+    assert exploration.price(rows, 1.0) > exploration.gauge()["epsilon"]
+    with pytest.raises(tl.BudgetExhaustedError):
+        list(exploration.trace(rows))
+    assert exploration.gauge()["spent"] == 0

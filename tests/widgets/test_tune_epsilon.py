@@ -173,15 +173,18 @@ def test_real_people_spend_nothing_before_a_button_is_pressed_and_see_the_price(
     assert "without privacy" not in str(panel.pictures["frontier"].data["rules"])
 
 
-def test_real_people_are_not_charged_where_the_price_is_not_said():
+def test_real_people_are_told_the_price_wherever_noise_acts_and_only_the_curve_is_traced_there():
     source = CurveSource(is_free=False)
     panel = TuneEpsilon(source)
     for choice in ({"place": "sensor"}, {"place": "answers"}, {"place": "training", "unit": "training row"}):
         panel.set(**choice)
-        assert "On real people nothing is traced here" in panel._status.value
-        with pytest.raises(SpecificationError, match="not known beforehand"):
-            panel.press("trace")
+        assert "To trace the curve: Together epsilon 3.1 a person" in panel._status.value
+        assert "To train a twin here" not in panel._status.value
+        with pytest.raises(SpecificationError, match="train a twin"):
+            panel.press("train")
     assert source.long_work == []
+    panel.press("trace")
+    assert source.long_work == [("trace", Scenario(unit="training row"))]
 
 
 def test_a_second_press_pays_nothing_while_the_first_is_at_work(page):
@@ -189,6 +192,7 @@ def test_a_second_press_pays_nothing_while_the_first_is_at_work(page):
     panel = TuneEpsilon(source)
     wait_for(lambda: not panel._worker.is_busy)
     panel.press("trace")
+    wait_for(lambda: source.long_work)
     panel.press("trace")
     panel.press("train")
     panel.set(accountant="renyi")  # what is paid for is not thrown away

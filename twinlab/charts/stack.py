@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from twinlab.charts.theme import describe, use_offline_charts
+from twinlab.charts.theme import use_offline_charts
 
 _TOP_LEVEL = ("$schema", "config", "datasets", "params", "description", "usermeta", "background", "padding", "autosize")
 
@@ -24,14 +24,15 @@ def stack_charts(charts: Mapping[str, alt.TopLevelMixin], sentence: str, spacing
     params: list[dict[str, Any]] = []
     parts: list[dict[str, Any]] = []
     for word, chart in charts.items():
-        spec = chart.to_dict()
+        spec = chart.to_dict(validate=False)  # checking takes seconds; the charts of twinlab are checked by its tests
         names = [param["name"] for param in spec.get("params", []) if "name" in param]
         own = _rename(spec, word, set(spec.get("datasets", {})), names)
         datasets |= own.get("datasets", {})
         params += own.get("params", [])
         parts.append({key: value for key, value in own.items() if key not in _TOP_LEVEL})
-    whole = {"vconcat": parts, "datasets": datasets, "params": params, "spacing": spacing}
-    return describe(alt.VConcatChart.from_dict(whole), sentence)
+    whole = {"vconcat": parts, "datasets": datasets, "params": params, "spacing": spacing, "description": sentence}
+    stacked: alt.VConcatChart = alt.VConcatChart.from_dict(whole, validate=False)
+    return stacked
 
 
 def _rename(spec: dict[str, Any], word: str, datasets: set[str], params: list[str]) -> dict[str, Any]:

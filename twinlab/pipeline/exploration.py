@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +22,8 @@ from twinlab.ledger import PrivacyLedger
 from twinlab.pipeline.account import Account, find_account, is_free
 from twinlab.pipeline.auditing import audit_training
 from twinlab.pipeline.composition import keep_people_with_readings, keep_training_time, load_cohort
-from twinlab.pipeline.learning import Learned, choose_rate, describe_no_noise, plan_person_training
+from twinlab.pipeline.learning import Learned, choose_rate, describe_no_noise
 from twinlab.pipeline.place import (
-    SLOW_EPSILONS,
     Place,
     Scenario,
     act_on_answers,
@@ -31,10 +31,10 @@ from twinlab.pipeline.place import (
     act_on_rows,
     describe_answers,
     guess_answers,
-    make_points,
+    trace_place,
 )
+from twinlab.pipeline.planning import CurvePlanner
 from twinlab.pipeline.start import StartName, make_products, prepare_start
-from twinlab.protection.differential_privacy.accountant import calibrate_by
 from twinlab.protection.differential_privacy.descent import (
     PrivateTraining,
     describe_training_guarantee,
@@ -42,19 +42,13 @@ from twinlab.protection.differential_privacy.descent import (
     list_variants,
 )
 from twinlab.protection.differential_privacy.frontier import (
-    EPSILONS,
-    SEEDS,
-    Frontier,
     FrontierPoint,
     judge_frontier,
-    order_coarse_first,
-    plan_frontier,
     trace_frontier,
 )
 from twinlab.protection.differential_privacy.meaning import explain_epsilon, list_deployed, tabulate_posterior
 from twinlab.protection.differential_privacy.pooled_weights import PersonProducts, WeightsTrainer
 from twinlab.protection.differential_privacy.randomness import open_noise
-from twinlab.protection.differential_privacy.schedule import choose_n_steps
 from twinlab.release import DifferentialPrivacy, Guarantee
 from twinlab.roles import Progress, report_nothing
 from twinlab.twins.feature import choose_targets
@@ -63,8 +57,6 @@ from twinlab.twins.population import Population
 
 #: Twins of so many people judge a training; a public number.
 N_JUDGES = 60
-#: On real people every point is paid for, so there are fewer.
-REAL_EPSILONS, REAL_SEEDS = (0.5, 1.0, 2.0), (0,)
 
 
 @dataclass(frozen=True)
@@ -113,6 +105,8 @@ class PrivacyExploration:
         self.is_free = account.is_free
         self._is_simulated = is_free(experiment)
         self.cohort, self._account = cohort, account
+        shape = (cohort.n_hours, len(cohort.signals), len(self.signals))
+        self.planner = CurvePlanner(experiment, self._is_simulated, *shape)
         self._grounds: dict[StartName, Ground] = {}
         self._points: dict[Scenario, list[FrontierPoint]] = {}
         self._no_noise: dict[StartName, dict[str, float]] = {}
@@ -149,38 +143,22 @@ class PrivacyExploration:
         charged._grounds = self._grounds
         return charged
 
-    def plan(self, scenario: Scenario, epsilons: tuple[float, ...] | None = None) -> Frontier:
-        """The trainings of the curve, and what they cost: public, no reading is looked at.
-
-        Args:
-          scenario: public.
-          epsilons: of the points; a dozen from 0.1 to 8 for simulated people, three for real ones, when None.
-        """
-        chosen = epsilons or (EPSILONS if self._is_simulated else REAL_EPSILONS)
-        privacy = self._privacy(scenario)
-        training = plan_person_training(self.experiment, privacy)
-        frontier = plan_frontier(
-            training,
-            self.delta,
-            chosen,
-            SEEDS if self._is_simulated else REAL_SEEDS,
-            lambda epsilon: privacy.n_steps or choose_n_steps(epsilon),
-        )
-        settings = tuple(
-            self._settle(privacy, scenario, epsilon, each)
-            for epsilon, each in zip(frontier.epsilons, frontier.settings, strict=True)
-        )
-        return replace(frontier, settings=settings)
+    def settings_at(self, scenario: Scenario, epsilon: float) -> PrivateTraining:
+        """Steps, noise and learning rate at an epsilon: public."""
+        return self.planner.settings_at(scenario, epsilon)
 
     def describe_cost(self, scenario: Scenario) -> str:
         """What tracing the curve costs, said before it is spent."""
-        frontier = self.plan(scenario)
+        n_points = len(self.planner.list_epsilons(scenario)) * self.planner.count_draws(scenario)
         if self._account.is_free:
-            return frontier.describe_cost(is_simulated=True)
-        price = self._account.price(frontier.events)
-        gauge = self.gauge() or {}
+            return f"These people do not exist: all {n_points} trainings are free."
+        price, gauge = self._account.price(self.planner.list_events(scenario)), self.gauge() or {}
         left = f"{gauge['remaining']:.3g} of {gauge['epsilon']:.3g} is left"
-        return f"{frontier.describe_cost(is_simulated=False)} Together epsilon {price:.3g} a person; {left}."
+        what = "sets of answers" if scenario.place == "answers" else "trainings"
+        return (
+            f"Exploring is a release: each of the {n_points} {what} is paid for by the people behind it. Together "
+            f"epsilon {price:.3g} a person; {left}."
+        )
 
     def trace(
         self,
@@ -200,9 +178,18 @@ class PrivacyExploration:
         """
         ground = self.prepare(scenario.start, progress)
         if not scenario.is_fleet:
-            yield from self._trace_slowly(scenario, ground, epsilons or SLOW_EPSILONS, progress)
+            place, score = self._find_place(scenario, ground), self._score(ground)
+            nothing = score({"weights": ground.population.forecast_mean.flatten(0, 1)[None]})
+            if scenario.place == "answers":
+                nothing = guess_answers(self.cohort, self.signals)
+            chosen = epsilons or self.planner.list_epsilons(scenario)
+            fresh: list[FrontierPoint] = []
+            for fresh_points in trace_place(place, chosen, nothing, self._account, progress):
+                fresh += fresh_points
+                self._points[scenario] = fresh
+                yield
             return
-        frontier = self.plan(scenario, epsilons)
+        frontier = self.planner.plan(scenario, epsilons)
         start = ground.population.forecast_mean.flatten(0, 1).expand(len(frontier.seeds), -1, -1)
         trainer = WeightsTrainer(ground.products, start, ground.geometry)
         self._points[scenario] = []
@@ -210,45 +197,27 @@ class PrivacyExploration:
             self._points[scenario] += points
             yield
 
-    def _trace_slowly(
-        self, scenario: Scenario, ground: Ground, epsilons: tuple[float, ...], progress: Progress
-    ) -> Iterator[None]:
-        """One point after another, for places where noise cannot be drawn for many models at once."""
-        place, score = self._find_place(scenario, ground), self._score(ground)
-        if not self._account.is_free:
-            self._account.require([event for epsilon in epsilons for event in place.plan(epsilon)])
-        nothing = score({"weights": ground.population.forecast_mean.flatten(0, 1)[None]})
-        if scenario.place == "answers":
-            nothing = guess_answers(self.cohort, self.signals)
-        self._points[scenario] = make_points(0.0, nothing)
-        yield
-        for done, number in enumerate(order_coarse_first(len(epsilons))):
-            epsilon = sorted(epsilons)[number]
-            if not self._account.is_free:
-                self._account.spend(ComposedEvent(place.plan(epsilon)), purpose="explore")
-            self._points[scenario] += make_points(epsilon, place.measure(epsilon))
-            progress("tracing the curve", done + 1, len(epsilons))
-            yield
-
     def _find_place(self, scenario: Scenario, ground: Ground) -> Place:
         """Where a scenario's noise acts."""
-        evaluate = self._score(ground)
-        if scenario.place == "answers":
-            return act_on_answers(self.cohort, self.signals)
-        own, ends = self.experiment, (ground.population, ground.geometry)
+        evaluate, n_draws = self._score(ground), self.planner.count_draws(scenario)
+
+        plan = functools.partial(self.planner.plan_draw, scenario)
 
         def score(weights: Tensor) -> dict[str, list[float]]:
             return evaluate({"weights": weights})
 
+        if scenario.place == "answers":
+            return act_on_answers(self.cohort, self.signals, plan, n_draws)
+        own, ends = self.experiment, (ground.population, ground.geometry)
         if scenario.place == "sensor":
             seen = keep_training_time(self.cohort, own.learn.train_fraction)
-            return act_on_readings(own, seen, *ends, score, report_nothing)
-        return act_on_rows(own, self.cohort, *ends, score, report_nothing, scenario.start)
+            return act_on_readings(own, seen, *ends, score, plan, n_draws)
+        return act_on_rows(own, self.cohort, *ends, score, plan, n_draws, scenario.start)
 
     def is_traced(self, scenario: Scenario) -> bool:
         """Whether the curve has all its points."""
         found = {point.epsilon for point in self._points.get(scenario, [])}
-        return len(found) == 1 + (len(self.plan(scenario).epsilons) if scenario.is_fleet else len(SLOW_EPSILONS))
+        return len(found) == 1 + len(self.planner.list_epsilons(scenario))
 
     def table(self, scenario: Scenario, signal: str) -> pd.DataFrame:
         """The curve as far as it is traced: epsilon, mean, lowest, highest, zero_budget, verdict, in the signal's unit.
@@ -290,13 +259,8 @@ class PrivacyExploration:
         """
         ground, settings = self.prepare(scenario.start, progress), self.settings_at(scenario, epsilon)
         if not self._account.is_free:
-            self._account.spend(ComposedEvent(list_events(settings, 1)[0]), purpose="explore")
+            self._account.spend(ComposedEvent(self.planner.plan_draw(scenario, epsilon)), purpose="explore")
         return {name: values[0] for name, values in self._fit(ground, settings, progress).items()}
-
-    def settings_at(self, scenario: Scenario, epsilon: float) -> PrivateTraining:
-        """Steps, noise and learning rate at an epsilon: public."""
-        privacy = self._privacy(scenario, epsilon)
-        return self._settle(privacy, scenario, epsilon, plan_person_training(self.experiment, privacy))
 
     def compare_variants(
         self, epsilon: float, signal: str, start: StartName = "constant", n_draws: int = 5
@@ -350,28 +314,12 @@ class PrivacyExploration:
         return self._account.ledger.gauge() if self._account.ledger is not None else None
 
     def price(self, scenario: Scenario, epsilon: float) -> float:
-        """What releasing one training at this epsilon would cost now."""
-        return self._account.price(list_events(self.settings_at(scenario, epsilon), 1)[0])
+        """What one training, or one set of answers, would cost now at this epsilon."""
+        return self._account.price(self.planner.plan_draw(scenario, epsilon))
 
     def experiment_at(self, scenario: Scenario, epsilon: float) -> Experiment:
         """The experiment that trains and releases at this epsilon; give it to `run`."""
         return self.experiment.with_({"learn.privacy.epsilon": epsilon, "learn.privacy.start": scenario.start})
-
-    def _privacy(self, scenario: Scenario, epsilon: float = 1.0) -> PersonPrivacy:
-        """The experiment's own choices with another start and epsilon."""
-        chosen = self.experiment.learn.privacy
-        assert isinstance(chosen, PersonPrivacy)
-        return chosen.model_copy(update={"start": scenario.start, "epsilon": epsilon})
-
-    def _settle(
-        self, privacy: PersonPrivacy, scenario: Scenario, epsilon: float, settings: PrivateTraining
-    ) -> PrivateTraining:
-        """Noise by the scenario's accountant, and the learning rate that suits it."""
-        n_steps, noise = int(np.max(settings.n_steps)), float(np.max(settings.noise_multiplier))
-        if scenario.accountant != "tight":
-            noise = calibrate_by(scenario.accountant, epsilon, self.delta, settings.sampling_probability, n_steps)
-        rate = choose_rate(privacy, noise / settings.sampling_probability, n_steps, settings.expected_people)
-        return replace(settings, noise_multiplier=noise, learning_rate=rate)
 
     def _fit(
         self, ground: Ground, settings: PrivateTraining, progress: Progress = report_nothing, n_draws: int = 1

@@ -14,7 +14,6 @@ from twinlab.widgets.epsilon_source import Badge
 _PLATES = {"consistent": ("#e3f4ee", "#009E73"), "broken": ("#fbe6da", "#D55E00")}
 _NO_PLATE = ("#f0f0f0", "#6f6f6f")
 _FREE = "These people do not exist, so nothing is charged; real ones would pay for the next run"
-NO_PRICE = "what such a curve costs is not known beforehand; choose noise in training, and a person as what it hides"
 
 
 def say_choice(scenario: Scenario) -> str:

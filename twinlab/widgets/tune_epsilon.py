@@ -21,7 +21,7 @@ from twinlab.roles import Progress
 from twinlab.widgets.button import Press
 from twinlab.widgets.control import Control, Pick, Slide
 from twinlab.widgets.epsilon_source import Badge, EpsilonSource
-from twinlab.widgets.epsilon_words import NO_PRICE, draw_plate, make_gauge, say_choice
+from twinlab.widgets.epsilon_words import draw_plate, make_gauge, say_choice
 from twinlab.widgets.live import LiveChart
 from twinlab.widgets.panel import Panel
 from twinlab.widgets.worker import Stale, Worker
@@ -144,10 +144,8 @@ class TuneEpsilon(Panel):
         if is_moved and is_free:
             self._drop("curve", "twin") if is_new else self._drop("twin")
         elif is_moved:
-            self._orders -= {
-                *_PAID,
-                "badge",
-            }  # who agreed to one has not agreed to another; what runs is paid, and ends
+            # who agreed to one has not agreed to another; what runs is paid, and ends
+            self._orders -= {*_PAID, "badge"}
         if is_new:
             self._orders.add("start")
         if is_new and is_free:
@@ -198,8 +196,6 @@ class TuneEpsilon(Panel):
         self._orders |= {"start", "twin", "badge"}
 
     def _order_curve(self) -> None:
-        if not self._source.is_free and not self.scenario.is_fleet:
-            raise SpecificationError(f"trace the curve: {NO_PRICE}")
         self._drop("curve", "twin")
         self._orders |= {"start", "curve"}
         if self._source.is_free:
@@ -342,13 +338,13 @@ class TuneEpsilon(Panel):
         if self._source.is_free or self._doing:
             return ""
         scenario = self.scenario
-        if not scenario.is_fleet:
-            return f"On real people nothing is traced here: {NO_PRICE}."
         key = (scenario, float((self._source.gauge() or {}).get("spent", 0.0)))
         if key not in self._costs:
             self._costs = {key: self._source.describe_cost(scenario)}
-        price = self._source.price(scenario, self.epsilon)
-        return f"To trace the curve: {self._costs[key]} To train a twin here: epsilon {price:.3g}."
+        words = f"To trace the curve: {self._costs[key]}"
+        if not scenario.is_fleet:
+            return words
+        return f"{words} To train a twin here: epsilon {self._source.price(scenario, self.epsilon):.3g}."
 
     def _make_pictures(self) -> dict[str, Picture]:
         scenario, epsilon, signal = self.scenario, self.epsilon, self.values["signal"]
