@@ -27,8 +27,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from twinlab.experiment import BayesianTwin, CentralLearning, Experiment
+from twinlab.experiment import BayesianTwin, Experiment
 from twinlab.fleet import Fleet
+from twinlab.learn_choice import CentralLearning
 from twinlab.pipeline import load_cohort
 from twinlab.pipeline.exploration import PrivacyExploration, explore_privacy
 from twinlab.pipeline.place import Scenario

@@ -14,8 +14,9 @@ from twinlab.cohorts.person import draw_people
 from twinlab.cohorts.simulator import SIMULATED_SIGNALS, Intervention, estimate_true_effects, simulate
 from twinlab.evaluation.effect import measure_effects
 from twinlab.evaluation.utility import measure_coverage, measure_errors
-from twinlab.experiment import BayesianTwin, CentralLearning
+from twinlab.experiment import BayesianTwin
 from twinlab.finding import Finding
+from twinlab.learn_choice import CentralLearning
 from twinlab.twins.action import Action
 from twinlab.twins.baseline import MODELS
 from twinlab.twins.population import train_population

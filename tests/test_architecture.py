@@ -15,7 +15,20 @@ import twinlab
 ROOT = Path(__file__).resolve().parents[1]
 
 VOCABULARY = {
-    *("choice", "experiment", "signals", "roles", "release", "finding", "budget", "ledger", "chain", "fleet", "errors"),
+    *(
+        "choice",
+        "learn_choice",
+        "experiment",
+        "signals",
+        "roles",
+        "release",
+        "finding",
+        "budget",
+        "ledger",
+        "chain",
+        "fleet",
+        "errors",
+    ),
 }
 STAGES = {"cohorts", "twins", "protection", "attacks", "evaluation", "governance", "charts"}
 FACES = {"widgets", "commands", "course", "__main__"}

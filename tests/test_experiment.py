@@ -9,7 +9,6 @@ from twinlab.choice import Choice, describe_limits
 from twinlab.errors import IncompatibleChoicesError, SpecificationError
 from twinlab.experiment import (
     BayesianTwin,
-    CentralLearning,
     Experiment,
     FitbitCohort,
     ReadingsCohort,
@@ -17,6 +16,7 @@ from twinlab.experiment import (
     SimulatedCohort,
     count_expected_people,
 )
+from twinlab.learn_choice import CentralLearning
 
 cohorts = st.one_of(
     st.builds(

@@ -24,7 +24,7 @@ def _loss(fleet):
     return loss
 
 
-@pytest.mark.parametrize("activation", ["tanh", "square"])
+@pytest.mark.parametrize("activation", ["tanh", "square", "relu"])
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_gradients_by_hand_equal_those_of_torch_func(activation, loss):
     fleet = Fleet(3, (5, 8, 4, 2), activation, loss)

@@ -9,26 +9,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from twinlab import charts, widgets
     from twinlab.attacks.local_audit import audit_local_mechanism
+    from twinlab.choice import Unprotected
     from twinlab.cohorts import dataset as datasets
     from twinlab.commands.doctor import examine_machine
     from twinlab.course import check
     from twinlab.errors import BudgetExhaustedError, SpecificationError, TwinlabError
     from twinlab.experiment import (
         BayesianTwin,
-        CentralLearning,
         Experiment,
         FitbitCohort,
         NoisyReadings,
         PersonBudget,
-        PersonPrivacy,
         PrivateAnswers,
         ReadingsCohort,
-        RecordPrivacy,
         ShippedCohort,
         SimulatedCohort,
-        Unprotected,
     )
     from twinlab.finding import Finding
+    from twinlab.learn_choice import (
+        CentralLearning,
+        FederatedLearning,
+        FederatedPrivacy,
+        PersonPrivacy,
+        RecordPrivacy,
+        SecureSum,
+    )
     from twinlab.pipeline import Result, load_cohort, run
     from twinlab.pipeline.account import open_ledger
     from twinlab.pipeline.exploration import explore_privacy
@@ -52,13 +57,16 @@ _HOMES = {
     "SpecificationError": "twinlab.errors:SpecificationError",
     "TwinlabError": "twinlab.errors:TwinlabError",
     "BayesianTwin": "twinlab.experiment:BayesianTwin",
-    "CentralLearning": "twinlab.experiment:CentralLearning",
+    "CentralLearning": "twinlab.learn_choice:CentralLearning",
+    "FederatedLearning": "twinlab.learn_choice:FederatedLearning",
+    "FederatedPrivacy": "twinlab.learn_choice:FederatedPrivacy",
+    "SecureSum": "twinlab.learn_choice:SecureSum",
     "Experiment": "twinlab.experiment:Experiment",
     "FitbitCohort": "twinlab.experiment:FitbitCohort",
     "ReadingsCohort": "twinlab.experiment:ReadingsCohort",
     "ShippedCohort": "twinlab.experiment:ShippedCohort",
     "SimulatedCohort": "twinlab.experiment:SimulatedCohort",
-    "Unprotected": "twinlab.experiment:Unprotected",
+    "Unprotected": "twinlab.choice:Unprotected",
     "Finding": "twinlab.finding:Finding",
     "Result": "twinlab.pipeline:Result",
     "load_cohort": "twinlab.pipeline:load_cohort",
@@ -68,9 +76,9 @@ _HOMES = {
     "Scenario": "twinlab.pipeline.place:Scenario",
     "NoisyReadings": "twinlab.experiment:NoisyReadings",
     "PersonBudget": "twinlab.experiment:PersonBudget",
-    "PersonPrivacy": "twinlab.experiment:PersonPrivacy",
+    "PersonPrivacy": "twinlab.learn_choice:PersonPrivacy",
     "PrivateAnswers": "twinlab.experiment:PrivateAnswers",
-    "RecordPrivacy": "twinlab.experiment:RecordPrivacy",
+    "RecordPrivacy": "twinlab.learn_choice:RecordPrivacy",
     "BudgetExhaustedError": "twinlab.errors:BudgetExhaustedError",
     "DifferentialPrivacy": "twinlab.release:DifferentialPrivacy",
     "SensorLesson": "twinlab.pipeline.sensor_lesson:SensorLesson",
@@ -86,6 +94,8 @@ __all__ = [
     "CentralLearning",
     "DifferentialPrivacy",
     "Experiment",
+    "FederatedLearning",
+    "FederatedPrivacy",
     "Finding",
     "FitbitCohort",
     "Message",
@@ -99,6 +109,7 @@ __all__ = [
     "Release",
     "Result",
     "Scenario",
+    "SecureSum",
     "SensorLesson",
     "ShippedCohort",
     "SimulatedCohort",

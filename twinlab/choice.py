@@ -38,14 +38,26 @@ class Choice(BaseModel, metaclass=_Checked):
 
     @model_validator(mode="before")
     @classmethod
-    def _accept_kind_alone(cls, fields: Any) -> Any:
-        """Let `cohort = "shipped"` stand for `cohort.kind = "shipped"`, which is what people type."""
+    def _accept_short_forms(cls, fields: Any) -> Any:
+        """Let `cohort = "shipped"` stand for its kind alone, and let fields without a kind be those of the default."""
         if not isinstance(fields, Mapping):
             return fields
-        places = {name for name, info in cls.model_fields.items() if _options(info.annotation)}
-        return {
-            key: {"kind": value} if key in places and isinstance(value, str) else value for key, value in fields.items()
-        }
+        defaults = {name: info.default for name, info in cls.model_fields.items() if _options(info.annotation)}
+        return {key: _name_kind(value, defaults[key]) if key in defaults else value for key, value in fields.items()}
+
+
+def _name_kind(value: Any, default: Any) -> Any:
+    """A choice among several, with its kind."""
+    if isinstance(value, str):
+        return {"kind": value}
+    usual = getattr(default, "kind", None)
+    return {"kind": usual, **value} if isinstance(value, Mapping) and usual is not None else value
+
+
+class Unprotected(Choice):
+    """Nothing acts here: what passes is seen as it is."""
+
+    kind: Literal["unprotected"] = "unprotected"
 
 
 def refuse(faults: list[str]) -> None:

@@ -46,5 +46,9 @@ class ProtocolError(TwinlabError, RuntimeError):
     """A party, a client or a process did not do its part in time."""
 
 
+class RoundFailedError(ProtocolError):
+    """Too few usable replies came back for a round of federated learning to count."""
+
+
 class MissingDependencyError(TwinlabError, ImportError):
     """A package is missing. The message says what it is for and how to get it."""

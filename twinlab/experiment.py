@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal, Self, Union
 
 from pydantic import Field, model_validator
 
-from twinlab.choice import Choice, list_rows, refuse, unit_of
+from twinlab.choice import Choice, Unprotected, list_rows, refuse, unit_of
 from twinlab.errors import SpecificationError
+from twinlab.learn_choice import REHEARSAL, CentralLearning, FederatedLearning, LearnChoice, find_federated_conflicts
 
 SignalName = Literal["steps", "calories_kcal", "intensity", "heart_rate_bpm", "sleep_min", "glucose_mg_dl"]
 
@@ -94,19 +95,6 @@ TwinChoice = BayesianTwin
 
 # What acts at the four places on the way of the data.
 
-#: How many people take part, where a sum must be divided by a number that was not counted from the data.
-_EXPECTED_PEOPLE = (
-    "Declared number of people, what sums are divided by; never counted from the data. Simulated people's own number "
-    "when left open."
-)
-_REHEARSAL = "Noise that a seed repeats, for a lesson. It protects nobody, and the release says so."
-
-
-class Unprotected(Choice):
-    """Nothing acts here: what passes is seen as it is."""
-
-    kind: Literal["unprotected"] = "unprotected"
-
 
 class NoisyReadings(Choice):
     """Every reading is noisy before it leaves its device, so nobody need be trusted with the truth."""
@@ -125,69 +113,7 @@ class NoisyReadings(Choice):
     missing: Literal["hidden", "public"] = Field(
         "hidden", description="Whether a device that measured nothing reports noise all the same, or stays silent."
     )
-    rehearsal: bool = Field(False, description=_REHEARSAL)
-
-
-class PersonPrivacy(Choice):
-    """Private training whose unit is a person: no single person counts for much in what is learned."""
-
-    kind: Literal["person"] = "person"
-    epsilon: float = Field(1.0, ge=0.05, le=50, description="Privacy loss of a person by this training.")
-    start: Literal["simulated", "constant"] = Field(
-        "simulated",
-        description="Where training starts: from simulated people, or from public constants; neither costs anything.",
-    )
-    expected_people: int | None = Field(None, ge=2, le=10_000_000, description=_EXPECTED_PEOPLE)
-    clipping: Literal["automatic", "fixed", "quantile"] = Field(
-        "automatic", description="How one person's gradient is bounded: brought near the bound, cut, or cut adaptively."
-    )
-    clip_norm: float = Field(1.0, gt=0, le=1000, description="The bound; of any size for automatic clipping.")
-    noise_schedule: Literal["constant", "down", "up"] = Field(
-        "constant", description="Noise over the steps, at the same cost: equal, falling or rising by 2.3."
-    )
-    optimizer: Literal["descent", "momentum", "adam"] = Field(
-        "momentum", description="What is done with the noisy mean gradient; it costs nothing."
-    )
-    sampling_probability: float = Field(
-        1.0, gt=0, le=1, description="With which each person takes part in a step, by a secret coin; 1 is everybody."
-    )
-    n_steps: int | None = Field(None, ge=1, le=5000, description="Steps; more with a larger epsilon when left open.")
-    rehearsal: bool = Field(False, description=_REHEARSAL)
-
-
-class RecordPrivacy(Choice):
-    """Private training whose unit is one training row, by Opacus. A person with many rows is protected far less."""
-
-    kind: Literal["record"] = "record"
-    epsilon: float = Field(1.0, ge=0.05, le=50, description="Privacy loss of one training row, not of a person.")
-    start: Literal["simulated", "constant"] = Field(
-        "simulated", description="Where training starts: from simulated people, or from public constants."
-    )
-    expected_people: int | None = Field(None, ge=2, le=10_000_000, description=_EXPECTED_PEOPLE)
-    rows_per_person: int = Field(
-        128, ge=4, le=4096, description="Most rows of a person, a public limit; the rest is left out."
-    )
-    clip_norm: float = Field(1.0, gt=0, le=1000, description="Bound of one row's gradient.")
-    sampling_probability: float = Field(
-        0.05, gt=0, le=1, description="With which each row takes part in a step, by a secret coin."
-    )
-    n_steps: int = Field(100, ge=1, le=5000, description="Steps.")
-    rehearsal: bool = Field(False, description=_REHEARSAL)
-
-
-LearnPrivacy = Annotated[Union[Unprotected, PersonPrivacy, RecordPrivacy], Field(discriminator="kind")]
-
-
-class CentralLearning(Choice):
-    """One trainer holds everybody's readings and trains the shared backbone on them."""
-
-    kind: Literal["central"] = "central"
-    train_fraction: float = Field(
-        0.7, ge=0.2, le=0.95, description="Share of each person's own time that trains; the rest, later, tests."
-    )
-    n_epochs: int = Field(30, ge=1, le=1000, description="How often open training passes over all people.")
-    learning_rate: float = Field(0.004, gt=0, le=1, description="Step size of Adam, in open training.")
-    privacy: LearnPrivacy = Field(Unprotected(), description="What keeps people out of the weights that are released.")
+    rehearsal: bool = Field(False, description=REHEARSAL)
 
 
 class PrivateAnswers(Choice):
@@ -211,7 +137,6 @@ class PersonBudget(Choice):
 
 
 SenseChoice = Annotated[Union[Unprotected, NoisyReadings], Field(discriminator="kind")]
-LearnChoice = CentralLearning
 AskChoice = Unprotected
 ShareChoice = Annotated[Union[Unprotected, PrivateAnswers], Field(discriminator="kind")]
 
@@ -312,9 +237,12 @@ def count_expected_people(experiment: "Experiment") -> int | None:
 
 def _find_conflicts(experiment: "Experiment") -> Iterator[str]:
     """What excludes each other, and the valid neighbour."""
-    learn, expected = experiment.learn, count_expected_people(experiment)
+    learn = experiment.learn
+    if isinstance(learn, FederatedLearning):
+        yield from find_federated_conflicts(learn, count_expected_people(experiment))
     if isinstance(learn.privacy, Unprotected):
         return
+    expected = count_expected_people(experiment)
     if experiment.twin.prior == "empirical_bayes":
         yield (
             "twin.prior with learn.privacy: the prior 'empirical_bayes' says how training people differ and is not "
@@ -326,7 +254,7 @@ def _find_conflicts(experiment: "Experiment") -> Iterator[str]:
             "release; give a round guess, such as 50"
         )
     is_uneven = getattr(learn.privacy, "noise_schedule", "constant") != "constant"
-    if is_uneven and learn.privacy.sampling_probability < 1:
+    if is_uneven and getattr(learn.privacy, "sampling_probability", 1.0) < 1:
         yield (
             "learn.privacy.noise_schedule with sampling_probability: a schedule is balanced for full batches only; "
             "choose sampling_probability = 1, or noise_schedule = 'constant'"

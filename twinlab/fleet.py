@@ -70,7 +70,7 @@ class Fleet:
     Attributes:
       n_models: how many.
       widths: width of the input, of each hidden layer, and of the output.
-      activation: tanh, or square (x/2 + x^2/4), which can be computed on encrypted numbers.
+      activation: tanh; square (x/2 + x^2/4), which can be computed on encrypted numbers; or relu.
       loss: squared error, or logistic (binary cross-entropy on logits).
 
     >>> fleet = Fleet(n_models=3, widths=(5, 8, 1))
@@ -80,7 +80,7 @@ class Fleet:
 
     n_models: int
     widths: tuple[int, ...]
-    activation: Literal["tanh", "square"] = "tanh"
+    activation: Literal["tanh", "square", "relu"] = "tanh"
     loss: Literal["squared", "logistic"] = "squared"
 
     def __post_init__(self) -> None:
@@ -236,6 +236,9 @@ class Fleet:
                 if self.activation == "tanh":
                     now = now.tanh_()
                     slopes.append(now)
+                elif self.activation == "relu":
+                    now = now.relu_()
+                    slopes.append(now)
                 else:
                     slopes.append(now)
                     now = torch.addcmul(0.5 * now, now, now, value=0.25)
@@ -251,9 +254,11 @@ class Fleet:
         return wide.view(-1, self.n_models, weight.shape[2]).transpose(0, 1)
 
     def _through_activation(self, delta: Tensor, kept: Tensor) -> Tensor:
-        """Times the activation's derivative: 1 - a^2 from tanh's value, (1 + z)/2 from square's argument."""
+        """Times the derivative: 1 - a^2 of tanh's value a, (1 + z)/2 of square's argument z, 0 or 1 of relu's value."""
         if self.activation == "tanh":
             return torch.addcmul(delta, delta * kept, kept, value=-1)
+        if self.activation == "relu":
+            return delta * (kept > 0)
         return torch.addcmul(delta, delta, kept).mul_(0.5)
 
     def _output_error(self, output: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

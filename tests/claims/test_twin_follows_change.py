@@ -4,7 +4,8 @@ import numpy as np
 
 from twinlab.cohorts.person import draw_people
 from twinlab.cohorts.simulator import Intervention, simulate
-from twinlab.experiment import BayesianTwin, CentralLearning
+from twinlab.experiment import BayesianTwin
+from twinlab.learn_choice import CentralLearning
 from twinlab.twins.population import train_population
 from twinlab.twins.tracking import follow
 

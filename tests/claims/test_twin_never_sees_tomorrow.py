@@ -5,7 +5,8 @@ import pytest
 
 from twinlab.cohorts.cohort import Cohort
 from twinlab.cohorts.simulator import simulate_cohort
-from twinlab.experiment import BayesianTwin, CentralLearning, SimulatedCohort
+from twinlab.experiment import BayesianTwin, SimulatedCohort
+from twinlab.learn_choice import CentralLearning
 from twinlab.twins.action import Action
 from twinlab.twins.baseline import MODELS
 from twinlab.twins.person import open_twin

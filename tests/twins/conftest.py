@@ -3,7 +3,8 @@
 import pytest
 
 from twinlab.cohorts.simulator import simulate_cohort
-from twinlab.experiment import BayesianTwin, CentralLearning, SimulatedCohort
+from twinlab.experiment import BayesianTwin, SimulatedCohort
+from twinlab.learn_choice import CentralLearning
 from twinlab.twins.population import train_population
 
 

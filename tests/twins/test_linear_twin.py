@@ -8,7 +8,8 @@ import torch
 
 from twinlab.cohorts.simulator import simulate_cohort
 from twinlab.errors import SpecificationError
-from twinlab.experiment import BayesianTwin, CentralLearning, SimulatedCohort
+from twinlab.experiment import BayesianTwin, SimulatedCohort
+from twinlab.learn_choice import CentralLearning
 from twinlab.twins.linear_twin import follow_linearly
 from twinlab.twins.pooled import assume_constants, list_training_rows
 from twinlab.twins.population import train_population

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 
 from twinlab.cohorts.cohort import Cohort
-from twinlab.experiment import BayesianTwin, CentralLearning
+from twinlab.experiment import BayesianTwin
+from twinlab.learn_choice import CentralLearning
 from twinlab.twins.action import Action
 from twinlab.twins.population import train_population
 from twinlab.twins.tracking import estimate_effects

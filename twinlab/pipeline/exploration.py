@@ -16,8 +16,9 @@ from twinlab.attacks.audit import AuditBadge
 from twinlab.budget import ComposedEvent, PrivacyUnit
 from twinlab.cohorts.cohort import Cohort
 from twinlab.errors import SpecificationError
-from twinlab.experiment import Experiment, PersonPrivacy
+from twinlab.experiment import Experiment
 from twinlab.finding import Finding
+from twinlab.learn_choice import PersonPrivacy
 from twinlab.ledger import PrivacyLedger
 from twinlab.pipeline.account import Account, find_account, is_free
 from twinlab.pipeline.auditing import audit_training

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from twinlab.budget import ComposedEvent, Event, NeighboringRelation, PrivacyUnit
 from twinlab.cohorts.cohort import Cohort
-from twinlab.experiment import Experiment, PersonPrivacy, RecordPrivacy, count_expected_people
+from twinlab.experiment import Experiment, count_expected_people
 from twinlab.fleet import Fleet
+from twinlab.learn_choice import CentralLearning, PersonPrivacy, RecordPrivacy
 from twinlab.pipeline.account import Account
 from twinlab.pipeline.start import make_products, prepare_start
 from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier, compute_epsilon
@@ -138,6 +139,7 @@ def learn(experiment: Experiment, cohort: Cohort, account: Account, progress: Pr
             return _learn_by_person(experiment, privacy, cohort, events, account, progress)
         case RecordPrivacy() as privacy:
             return _learn_by_record(experiment, privacy, cohort, events, account, progress)
+    assert isinstance(experiment.learn, CentralLearning)
     population = train_population(cohort, experiment.twin, experiment.learn, experiment.seed, progress)
     return Learned(population, OPEN_WEIGHTS)
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from twinlab.budget import ComposedEvent, Event, PureEvent
 from twinlab.cohorts.cohort import Cohort
-from twinlab.experiment import Experiment, NoisyReadings, RecordPrivacy
+from twinlab.experiment import Experiment, NoisyReadings
 from twinlab.finding import Finding
+from twinlab.learn_choice import RecordPrivacy
 from twinlab.pipeline.account import Account
 from twinlab.pipeline.learning import describe_no_noise, fit_by_record, plan_record_training
 from twinlab.pipeline.sensing import plan_sensing, sense

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from twinlab.budget import Event
-from twinlab.experiment import Experiment, PersonPrivacy
+from twinlab.experiment import Experiment
+from twinlab.learn_choice import PersonPrivacy
 from twinlab.pipeline.learning import choose_rate, plan_person_training
 from twinlab.pipeline.place import N_ANSWERS, N_SLOW_DRAWS, SLOW_EPSILONS, Scenario, plan_place
 from twinlab.protection.differential_privacy.accountant import calibrate_by

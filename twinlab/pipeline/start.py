@@ -12,7 +12,8 @@ from torch import Tensor
 from twinlab.cohorts.cohort import Cohort
 from twinlab.cohorts.simulator import SIMULATED_SIGNALS, simulate_cohort
 from twinlab.errors import SpecificationError
-from twinlab.experiment import BayesianTwin, CentralLearning, SimulatedCohort
+from twinlab.experiment import BayesianTwin, SimulatedCohort
+from twinlab.learn_choice import CentralLearning, FederatedLearning
 from twinlab.protection.differential_privacy.pooled_weights import PersonProducts
 from twinlab.roles import Progress, report_nothing
 from twinlab.twins.pooled import assume_constants, list_training_rows
@@ -41,7 +42,7 @@ def draw_public_people() -> Cohort:
 def prepare_start(
     start: StartName,
     twin: BayesianTwin,
-    learn: CentralLearning,
+    learn: CentralLearning | FederatedLearning,
     signals: tuple[str, ...],
     progress: Progress = report_nothing,
 ) -> tuple[Population, Tensor]:

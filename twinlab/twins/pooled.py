@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from twinlab.experiment import BayesianTwin, CentralLearning
+from twinlab.experiment import BayesianTwin
+from twinlab.learn_choice import CentralLearning
 from twinlab.roles import CohortView
 from twinlab.twins.feature import FeatureTable, choose_targets
 from twinlab.twins.population import Population, assemble_population, first_test_hours, list_answers, make_backbone

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from twinlab.errors import DataContractError
-from twinlab.experiment import BayesianTwin, CentralLearning
+from twinlab.experiment import BayesianTwin
 from twinlab.fleet import Fleet, State, TrainingSettings
+from twinlab.learn_choice import CentralLearning, FederatedLearning
 from twinlab.roles import CohortView, Progress, report_nothing
 from twinlab.twins.feature import (
     FeatureTable,
@@ -56,7 +57,7 @@ class Population:
     """
 
     twin: BayesianTwin
-    learn: CentralLearning
+    learn: CentralLearning | FederatedLearning
     signals: tuple[str, ...]
     targets: tuple[str, ...]
     backbone: State = field(repr=False)
@@ -255,7 +256,11 @@ def fit_prior(population: Population, cohort: CohortView) -> Population:
 
 
 def assemble_population(
-    twin: BayesianTwin, learn: CentralLearning, signals: tuple[str, ...], targets: tuple[str, ...], backbone: State
+    twin: BayesianTwin,
+    learn: CentralLearning | FederatedLearning,
+    signals: tuple[str, ...],
+    targets: tuple[str, ...],
+    backbone: State,
 ) -> Population:
     """A population whose heads start at zero with the public prior."""
     n_features = twin.n_features + count_level(targets) + 13 + 1
