@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from twinlab.pipeline import Result, load_cohort, run
     from twinlab.pipeline.account import open_ledger
+    from twinlab.pipeline.devices import explore_devices
     from twinlab.pipeline.exploration import explore_privacy
     from twinlab.pipeline.joining import attack_joining
     from twinlab.pipeline.place import Scenario
@@ -71,6 +72,7 @@ _HOMES = {
     "Result": "twinlab.pipeline:Result",
     "load_cohort": "twinlab.pipeline:load_cohort",
     "run": "twinlab.pipeline:run",
+    "explore_devices": "twinlab.pipeline.devices:explore_devices",
     "explore_privacy": "twinlab.pipeline.exploration:explore_privacy",
     "open_ledger": "twinlab.pipeline.account:open_ledger",
     "Scenario": "twinlab.pipeline.place:Scenario",
@@ -124,6 +126,7 @@ __all__ = [
     "datasets",
     "differential_privacy",
     "examine_machine",
+    "explore_devices",
     "explore_privacy",
     "load_cohort",
     "open_ledger",

@@ -126,11 +126,13 @@ class FederatedLearning(Choice):
     clients_per_round: int | None = Field(
         None, ge=2, le=1_000_000, description="Devices asked in a round, drawn by lot; all when left open."
     )
-    n_epochs: int = Field(2, ge=1, le=100, description="How often a device passes over its own rows in a round.")
+    n_epochs: int = Field(5, ge=1, le=100, description="How often a device passes over its own rows in a round.")
     batch_rows: int | None = Field(None, ge=1, le=4096, description="Rows of a step; all at once when left open.")
-    learning_rate: float = Field(0.3, gt=0, le=10, description="Size of a device's step.")
+    learning_rate: float = Field(0.1, gt=0, le=10, description="Size of a device's step.")
     rows_per_person: int = Field(160, ge=8, le=4096, description="Most rows that a device trains on.")
-    clip_norm: float = Field(1.0, gt=0, le=1000, description="Longest update that a device sends, over all weights.")
+    clip_norm: float | None = Field(
+        None, gt=0, le=1000, description="Longest update that a device sends, over all weights; by rule when left open."
+    )
     strategy: Literal["fedavg", "fedavgm", "fedprox", "fedmedian", "fedtrimmedavg", "krum", "multikrum"] = Field(
         "fedavg", description="How updates become a model; the last four bear liars, and need to see each update."
     )

@@ -21,6 +21,7 @@ from twinlab.protection.differential_privacy.descent import PrivateTraining, dra
 from twinlab.protection.differential_privacy.local import make_reading_sampler
 from twinlab.protection.differential_privacy.pooled_weights import PersonProducts, WeightsTrainer
 from twinlab.protection.differential_privacy.randomness import open_noise
+from twinlab.protection.federated.private_sum import PrivateSum, make_private_model
 from twinlab.release import DifferentialPrivacy
 from twinlab.roles import Progress, report_nothing
 from twinlab.signals import get_signal
@@ -48,7 +49,8 @@ def audit_run(
     if isinstance(choice, NoisyReadings) and isinstance(sensed.guarantee, DifferentialPrivacy):
         assert sensed.epsilon_each is not None
         found.append(audit_readings(sensed.cohort.signals[0], sensed.epsilon_each, choice))
-    guarantee, is_private = learned.guarantee, learned.settings is not None or learned.record_settings is not None
+    guarantee = learned.guarantee
+    is_private = any(each is not None for each in (learned.settings, learned.record_settings, learned.private_sum))
     if isinstance(guarantee, DifferentialPrivacy) and is_private:
         found.append(audit_training(learned, guarantee, experiment.seed, progress))
     return tuple(found)
@@ -74,6 +76,16 @@ def audit_training(
             recorded=ComposedEvent(learned.person_events),
         )
         return audit_release(guarantee, under_audit, seed=seed, progress=progress)
+    if learned.private_sum is not None:
+        n_weights = learned.population.forecast_mean.numel()
+        under_audit = TrainingUnderAudit(
+            make_federated_step(learned.private_sum, n_weights),
+            sample=None,
+            account=compute_epsilon,
+            recorded=ComposedEvent(learned.person_events),
+        )
+        repeats = {"n_repeats": _N_RECORD_REPEATS, "n_canaries": _N_RECORD_CANARIES}
+        return audit_release(guarantee, under_audit, seed=seed, progress=progress, **repeats)
     assert learned.record_settings is not None
     under_audit = TrainingUnderAudit(
         make_record_step(learned.record_settings),
@@ -118,6 +130,22 @@ def make_weights_step(settings: PrivateTraining, n_parameters: int) -> PrivateSt
         return privatize
 
     return PrivateStep(make, settings.clip_norm, n_parameters, divisor=settings.expected_people, is_batched=True)
+
+
+def make_federated_step(private: PrivateSum, n_parameters: int) -> PrivateStep:
+    """One round's noisy sum of devices' updates, as an audit calls it."""
+
+    def make(noise_multiplier: float) -> Privatizer:
+        once = replace(private, noise_multiplier=noise_multiplier)
+
+        def privatize(updates: np.ndarray) -> np.ndarray:
+            start = {"weights": np.zeros(updates.shape[1], np.float32)}
+            replies = [{"weights": update.astype(np.float32)} for update in updates]
+            return make_private_model(replies, [1] * len(replies), start, once, 1)["weights"]
+
+        return privatize
+
+    return PrivateStep(make, private.clip_norm, n_parameters, divisor=private.expected_clients)
 
 
 def make_record_step(settings: RecordTraining) -> PrivateStep:

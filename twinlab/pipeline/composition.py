@@ -17,9 +17,11 @@ from twinlab.evaluation.gain import measure_training_gain
 from twinlab.evaluation.utility import measure_coverage, measure_errors
 from twinlab.experiment import Experiment
 from twinlab.finding import Finding
+from twinlab.learn_choice import FederatedLearning
 from twinlab.ledger import PrivacyLedger
-from twinlab.pipeline.account import find_account
+from twinlab.pipeline.account import Account, find_account
 from twinlab.pipeline.auditing import audit_run
+from twinlab.pipeline.federating import learn_federated, plan_federation
 from twinlab.pipeline.learning import Learned, learn, plan_learning
 from twinlab.pipeline.result import Result
 from twinlab.pipeline.sensing import Sensed, plan_sensing, sense
@@ -85,14 +87,15 @@ def run(
     # what was measured trains as it is; what is noisy trains as it was sent
     seen = cohort if sensed.cohort is learning_time else sensed.cohort
     begin = time.perf_counter()
-    learned = learn(experiment, seen, account, tell)
+    learned = _learn(experiment, seen, account, transcript, tell)
     if isinstance(sensed.guarantee, DifferentialPrivacy) and not isinstance(learned.guarantee, DifferentialPrivacy):
         learned = replace(
             learned,
             guarantee=sensed.guarantee,  # whatever is computed from noisy reports is as protected as they are
             start=prepare_start("simulated", experiment.twin, experiment.learn, cohort.signals, tell)[0],
         )
-    _record_learning(transcript, cohort, sensed, learned, time.perf_counter() - begin)
+    if learned.federation is None:
+        _record_learning(transcript, cohort, sensed, learned, time.perf_counter() - begin)
     answers = share(experiment, learning_time if seen is cohort else seen, account, tell)
     _record_answers(transcript, answers)
     course = follow(learned.population, cohort, horizons=(1,), progress=tell)
@@ -115,6 +118,7 @@ def run(
         ledger=account.ledger,
         person_events=(*((sensed.person_event,) if sensed.person_event else ()), *learned.person_events,
                        *plan_sharing(experiment)),
+        federation=learned.federation,
     )  # fmt: skip
 
 
@@ -122,9 +126,22 @@ def plan_run(experiment: Experiment, cohort: Cohort) -> tuple[Event, ...]:
     """All that a run will cost each person, from public choices and the public shape of the cohort."""
     return (
         *plan_sensing(experiment, cohort.n_hours, len(cohort.signals)),
-        *plan_learning(experiment),
+        *(plan_federation(experiment) if _is_federated(experiment) else plan_learning(experiment)),
         *plan_sharing(experiment),
     )
+
+
+def _is_federated(experiment: Experiment) -> bool:
+    return isinstance(experiment.learn, FederatedLearning)
+
+
+def _learn(
+    experiment: Experiment, cohort: Cohort, account: Account, transcript: Transcript, progress: Progress
+) -> Learned:
+    """Learn where the experiment says: at one trainer, or on everybody's device."""
+    if _is_federated(experiment):
+        return learn_federated(experiment, cohort, account, progress, transcript)
+    return learn(experiment, cohort, account, progress)
 
 
 def _record_learning(transcript: Transcript, cohort: Cohort, sensed: Sensed, learned: Learned, seconds: float) -> None:

@@ -34,6 +34,8 @@ from twinlab.twins.population import Population, train_population
 
 if TYPE_CHECKING:
     from twinlab.protection.differential_privacy.record_level import RecordTraining
+    from twinlab.protection.federated.federation import FederatedTraining
+    from twinlab.protection.federated.private_sum import PrivateSum
 
 OPEN_WEIGHTS = NoGuarantee("trained on people without noise; weights may remember them")
 #: Noise that a whole training may leave in one weight, and the largest learning rate, by start: a good start is worth
@@ -57,6 +59,8 @@ class Learned:
       person_events: what learning cost each person.
       settings: of a person-level training; None otherwise.
       record_settings: of a record-level training; None otherwise.
+      federation: the rounds, where devices learned; None otherwise.
+      private_sum: how their updates were added privately; None otherwise.
     """
 
     population: Population
@@ -65,6 +69,8 @@ class Learned:
     person_events: tuple[Event, ...] = ()
     settings: PrivateTraining | None = None
     record_settings: RecordTraining | None = None
+    federation: FederatedTraining | None = None
+    private_sum: PrivateSum | None = None
 
 
 def plan_person_training(experiment: Experiment, privacy: PersonPrivacy) -> PrivateTraining:

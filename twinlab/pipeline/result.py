@@ -25,6 +25,7 @@ from twinlab.finding import Finding
 from twinlab.ledger import PrivacyLedger, Receipt
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
 from twinlab.protection.differential_privacy.answer import Answer
+from twinlab.protection.federated.federation import FederatedTraining
 from twinlab.release import DifferentialPrivacy, NoGuarantee, Release, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.twins.action import Action
@@ -73,6 +74,7 @@ class Result:
       receipts: what the ledger was charged in this run; empty where nobody pays.
       ledger: the account that was charged; None where nobody pays.
       person_events: what the whole run cost each person, as accounting reads it.
+      federation: the rounds of a federation, where devices learned.
     """
 
     experiment: Experiment
@@ -87,6 +89,7 @@ class Result:
     receipts: tuple[Receipt, ...] = ()
     ledger: PrivacyLedger | None = None
     person_events: tuple[Event, ...] = ()
+    federation: FederatedTraining | None = None
     _opened: dict[str, OpenedTwin] = field(default_factory=dict)
 
     @property

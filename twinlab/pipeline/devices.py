@@ -1,0 +1,301 @@
+"""Federations of one cohort under changing choices: rounds, devices, bytes, and what the server was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from twinlab.cohorts.cohort import Cohort
+from twinlab.errors import SpecificationError
+from twinlab.experiment import Experiment
+from twinlab.finding import Finding
+from twinlab.fleet import State
+from twinlab.learn_choice import FederatedLearning, SecureSum
+from twinlab.pipeline.account import is_free
+from twinlab.pipeline.composition import keep_people_with_readings, load_cohort
+from twinlab.pipeline.federating import (
+    DEVICE,
+    SERVER,
+    FederatedGround,
+    federate,
+    plan_faults,
+    prepare_federation,
+    read_federated,
+)
+from twinlab.protection.federated.checkpoint import RoundReport
+from twinlab.protection.federated.federation import FederatedTraining
+from twinlab.protection.federated.grid import FIRST_NODE
+from twinlab.roles import Progress, report_nothing
+from twinlab.signals import get_signal
+from twinlab.twins.feature import choose_targets
+from twinlab.twins.linear_twin import LinearTwins, follow_linearly
+
+#: Twins of so many people judge each round; a public number.
+N_JUDGES = 40
+#: Of what a server reads, so many devices and weights are shown.
+N_SHOWN_DEVICES, N_SHOWN_WEIGHTS = 12, 40
+ANSWERED, VANISHED, REFUSED, NOT_ASKED = "answered", "vanished", "refused", "not asked"
+
+
+def explore_devices(experiment: Experiment, progress: Progress | None = None) -> DevicesExploration:
+    """Put an experiment's people on devices, ready for any number of federations.
+
+    Args:
+      experiment: public. Its `learn` becomes federated if it is not.
+      progress: called as progress(what, done, total).
+
+    Raises:
+      SpecificationError: on real people, whose federations `run` trains and charges one by one.
+    """
+    tell = progress or report_nothing
+    if not isinstance(experiment.learn, FederatedLearning):
+        experiment = experiment.with_({"learn": "federated"})
+    if not is_free(experiment):
+        raise SpecificationError(
+            "devices: expected people who do not exist, since every federation releases weights and real people would "
+            "pay for each; choose cohort = 'simulated' or 'shipped', or run one experiment with `tl.run`"
+        )
+    return DevicesExploration(experiment, keep_people_with_readings(load_cohort(experiment, tell)), tell)
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """One finished round, as a lesson looks at it.
+
+    Attributes:
+      report: the server's own.
+      errors: mean error of everybody's twin by signal, personal heads included, with this round's weights.
+      status: what came of each device: answered, vanished, refused or not asked.
+      is_liar: bool (device,): who was made to lie; the server does not know it.
+    """
+
+    report: RoundReport
+    errors: Mapping[str, float]
+    status: tuple[str, ...]
+    is_liar: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class DevicesRun:
+    """A federation and what was seen of it.
+
+    Attributes:
+      experiment: its choices; public.
+      training: weights and reports.
+      rounds: a view of each.
+      zero_budget: error by signal of the start, which nobody trained.
+      sent: float (device, weight): some numbers that the server read of the first devices in the last round; from -1 to
+        1, scaled by the largest, for plain updates, and from 0 to 1 for masked ones, which are uniform there.
+      is_masked: whether they were masked.
+    """
+
+    experiment: Experiment
+    training: FederatedTraining
+    rounds: tuple[RoundView, ...]
+    zero_budget: Mapping[str, float]
+    sent: np.ndarray = field(repr=False)
+    is_masked: bool
+
+    def table(self, signal: str) -> pd.DataFrame:
+        """A row per round: round, error, zero_budget, answered, refused, megabytes down and up, seconds."""
+        return pd.DataFrame(
+            [
+                {
+                    "round": view.report.round,
+                    "error": view.errors[signal],
+                    "zero_budget": self.zero_budget[signal],
+                    "asked": view.report.n_sampled,
+                    "answered": view.report.n_replied,
+                    "refused": len(view.report.refused),
+                    "megabytes_down": view.report.bytes_down / 1e6,
+                    "megabytes_up": view.report.bytes_up / 1e6,
+                    "seconds": view.report.seconds,
+                }
+                for view in self.rounds
+            ]
+        )
+
+    def finding(self, signal: str) -> Finding:
+        """What the federation gained over the start, in one sentence with its table."""
+        table = self.table(signal)
+        known = get_signal(signal)
+        if not len(table):
+            raise SpecificationError(f"federation: no round was finished, since {self.training.stopped_because}")
+        last, zero = float(table["error"].iloc[-1]), self.zero_budget[signal]
+        change = 1 - last / zero
+        words = f"{abs(change):.1%} {'below' if change > 0 else 'above'} the {zero:.3g} of twins that nobody trained"
+        end = "" if self.training.is_complete else f" It stopped early: {self.training.stopped_because}."
+        return Finding(
+            name=f"{signal}_federated_error",
+            value=last,
+            unit=known.unit,
+            baseline=zero,
+            baseline_name="start that saw nobody",
+            sentence=(
+                f"{known.label}: after {len(table)} rounds twins are off by {last:.3g} {known.unit}, {words}. "
+                f"Devices sent {table['megabytes_up'].sum():.1f} MB and received "
+                f"{table['megabytes_down'].sum():.1f} MB.{end}"
+            ),
+            table=[{str(name): value for name, value in row.items()} for row in table.to_dict("records")],
+        )
+
+
+class DevicesExploration:
+    """Federations of one cohort. Made by `explore_devices`; private.
+
+    Attributes:
+      experiment: what stays the same; public.
+      cohort: who holds devices; private.
+    """
+
+    def __init__(self, experiment: Experiment, cohort: Cohort, progress: Progress = report_nothing) -> None:
+        """Place everybody's rows on a device."""
+        self.experiment, self.cohort = experiment, cohort
+        self._grounds: dict[tuple[str, int], FederatedGround] = {}
+        self._judges: dict[tuple[str, int], LinearTwins] = {}
+        self.prepare(experiment, progress)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Signals whose error is measured."""
+        return choose_targets(self.cohort.signals, self.experiment.twin.targets)
+
+    @property
+    def n_people(self) -> int:
+        """Devices there are at most."""
+        return self.cohort.n_people
+
+    def choose(self, changes: Mapping[str, Any]) -> Experiment:
+        """The experiment with other choices of learning, such as {"n_rounds": 10, "aggregation": "secure"}."""
+        return self.experiment.with_({f"learn.{name}": value for name, value in changes.items()})
+
+    def prepare(self, experiment: Experiment, progress: Progress = report_nothing) -> FederatedGround:
+        """Devices' rows and judges of a start, made once."""
+        learn = read_federated(experiment)
+        key = (learn.start, learn.rows_per_person)
+        if key not in self._grounds:
+            self._grounds[key] = prepare_federation(experiment, self.cohort, progress)
+            judges = self.cohort.select(people=self.cohort.person_ids[:N_JUDGES])
+            self._judges[key] = follow_linearly(self._grounds[key].start, judges, progress)
+        return self._grounds[key]
+
+    def run(
+        self,
+        changes: Mapping[str, Any] | None = None,
+        n_devices: int | None = None,
+        progress: Progress = report_nothing,
+        on_round: Callable[[RoundView], None] | None = None,
+    ) -> DevicesRun:
+        """Run one federation.
+
+        Args:
+          changes: to the experiment's `learn`.
+          n_devices: the first so many people take part; all when None. Public.
+          progress: called within and after each round; raising from it ends the federation, and finished rounds stay.
+          on_round: called with each finished round.
+
+        Raises:
+          SpecificationError: if a choice is none that federations allow.
+        """
+        experiment = self.choose(changes or {})
+        ground = self.prepare(experiment, progress)
+        if n_devices is not None:
+            if not 2 <= n_devices <= self.n_people:
+                raise SpecificationError(f"n_devices: expected 2 to {self.n_people}, got {n_devices}")
+            ground = ground.take(n_devices)
+        learn = read_federated(experiment)
+        twins = self._judges[learn.start, learn.rows_per_person]
+        watch = _Watch(experiment, ground, lambda state: self._judge(ground, twins, state), on_round)
+        training = federate(experiment, ground, progress, on_message=watch.note, on_round=watch.end_round)
+        zero_budget = self._judge(ground, twins, ground.initial)
+        return DevicesRun(experiment, training, tuple(watch.views), zero_budget, watch.list_sent(), watch.is_masked)
+
+    def _judge(self, ground: FederatedGround, twins: LinearTwins, state: State) -> dict[str, float]:
+        """Mean absolute error of the next hour by signal, over the judges' own later days."""
+        weights = ground.put(state).forecast_mean[:1]
+        means = np.nanmean(twins.measure_errors(weights)[0], axis=0)
+        return dict(zip(twins.targets, means.tolist(), strict=True))
+
+    def __repr__(self) -> str:
+        return f"DevicesExploration({self.n_people} devices of people who do not exist)"
+
+
+class _Watch:
+    """Looks at a federation from outside: each device's fate, and what the server was sent."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        ground: FederatedGround,
+        judge: Callable[[State], dict[str, float]],
+        tell: Callable[[RoundView], None] | None,
+    ) -> None:
+        self._judge, self._tell, self._n_devices = judge, tell, ground.task.n_devices
+        self._liars = _find_liars(experiment, self._n_devices)
+        self.is_masked = isinstance(read_federated(experiment).aggregation, SecureSum)
+        self._asked: set[int] = set()
+        self._heard: set[int] = set()
+        self._model: dict[str, np.ndarray] = {}
+        self._sent: dict[int, np.ndarray] = {}
+        self.views: list[RoundView] = []
+
+    def note(self, sender: str, receiver: str, kind: str, n_bytes: int, payload: dict[str, Any]) -> None:
+        """One message; see `EmbeddedGrid`."""
+        device = int(payload.get("node", FIRST_NODE)) - FIRST_NODE
+        if sender == SERVER:
+            self._asked.add(device)
+            self._model = payload.get("arrays") or self._model
+        elif sender == DEVICE and "error" not in payload:
+            self._heard.add(device)
+            if len(self._sent) < N_SHOWN_DEVICES or device in self._sent:
+                self._keep(device, payload)
+
+    def _keep(self, device: int, payload: dict[str, Any]) -> None:
+        masked = payload.get("masked")
+        if masked is not None:
+            self._sent[device] = np.asarray(masked).ravel()[:N_SHOWN_WEIGHTS] / 2.0**32
+        elif payload.get("arrays"):
+            update = np.concatenate(
+                [(np.asarray(value, float) - self._model.get(name, 0.0)).ravel()
+                 for name, value in payload["arrays"].items()]
+            )  # fmt: skip
+            self._sent[device] = update[:N_SHOWN_WEIGHTS]
+
+    def end_round(self, report: RoundReport, arrays: Mapping[str, np.ndarray]) -> None:
+        """A round is over: judge its weights, and tell what came of each device."""
+        refused = {node - FIRST_NODE for node, _ in report.refused}
+        status = [NOT_ASKED] * self._n_devices
+        for device in self._asked:
+            lost = REFUSED if device in refused else VANISHED
+            status[device] = ANSWERED if device in self._heard - refused else lost
+        state = {name: torch.from_numpy(np.ascontiguousarray(value))[None] for name, value in arrays.items()}
+        view = RoundView(report, self._judge(state), tuple(status), self._liars)
+        self.views.append(view)
+        self._asked, self._heard = set(), set()
+        if self._tell is not None:
+            self._tell(view)
+
+    def list_sent(self) -> np.ndarray:
+        """(device, weight), plain updates scaled by the largest number shown."""
+        rows = [self._sent[device] for device in sorted(self._sent)]
+        if not rows:
+            return np.zeros((0, N_SHOWN_WEIGHTS))
+        shown = np.stack(rows)
+        if self.is_masked:
+            return shown
+        scale = float(np.abs(shown[np.isfinite(shown)]).max(initial=0.0))
+        return shown / scale if scale else shown
+
+
+def _find_liars(experiment: Experiment, n_devices: int) -> np.ndarray:
+    """Who is made to lie."""
+    plan = plan_faults(experiment, n_devices)
+    liars = np.zeros(n_devices, dtype=bool)
+    for fault in plan.planted if plan is not None else ():
+        liars[list(fault.devices)] = True
+    return liars

@@ -1,0 +1,286 @@
+"""Learning on devices: readings stay there, updates travel, and the shared part of everybody's twin grows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from twinlab.budget import ComposedEvent, Event, GaussianEvent, RepeatedEvent
+from twinlab.cohorts.cohort import Cohort
+from twinlab.experiment import Experiment, count_expected_people
+from twinlab.fleet import State
+from twinlab.learn_choice import FederatedLearning, FederatedPrivacy, SecureSum
+from twinlab.pipeline.account import Account
+from twinlab.pipeline.band_task import BandTask, make_band_task, put_weights, read_weights
+from twinlab.pipeline.learning import OPEN_WEIGHTS, Learned
+from twinlab.pipeline.start import prepare_start
+from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier
+from twinlab.protection.differential_privacy.descent import describe_training_guarantee
+from twinlab.protection.differential_privacy.gaussian_noise import draw_gaussian
+from twinlab.protection.differential_privacy.randomness import open_noise
+from twinlab.protection.federated.fault import FaultPlan, PlantedFault
+from twinlab.protection.federated.federation import FederatedSettings, FederatedTraining, train_federated
+from twinlab.protection.federated.private_sum import PrivateSum
+from twinlab.protection.federated.task import DevicePolicy, LocalTraining
+from twinlab.release import DifferentialPrivacy, Guarantee, Message, NoGuarantee, SecretShared, Transcript
+from twinlab.roles import Progress, report_nothing
+from twinlab.twins.population import Population
+
+SERVER, DEVICE = "server", "device"
+#: What a server that adds reads of one device.
+VISIBLE_UPDATES = NoGuarantee("updates are visible to the server")
+#: Noise that a whole private training may leave in one weight, by start; as for central training.
+_NOISE_PER_WEIGHT = {"simulated": 0.004, "constant": 0.03}
+#: An update that needs no bound for privacy is bounded all the same, against liars.
+_OPEN_BOUND = 1.0
+#: So much of what receivers saw is kept whole; of more, the first rounds.
+_KEPT_BYTES = 64e6
+
+
+@dataclass(frozen=True)
+class FederatedGround:
+    """What every federation of one cohort starts from; the task is private, the rest public.
+
+    Attributes:
+      start: the population that saw nobody.
+      geometry: (feature, feature) in which devices descend.
+      task: each device's rows.
+      initial: the start's pooled weights as a model.
+    """
+
+    start: Population
+    geometry: Tensor = field(repr=False)
+    task: BandTask
+    initial: State = field(repr=False)
+
+    def take(self, n_devices: int) -> FederatedGround:
+        """The first devices alone."""
+        return replace(self, task=self.task.take(n_devices))
+
+    def put(self, state: State) -> Population:
+        """The population with a model's weights."""
+        return put_weights(self.start, self.geometry, state)
+
+
+def prepare_federation(experiment: Experiment, cohort: Cohort, progress: Progress = report_nothing) -> FederatedGround:
+    """Place every person's rows on a device of their own, beside the public start.
+
+    Args:
+      experiment: public; its `learn` is federated.
+      cohort: private.
+      progress: told about the public start.
+    """
+    learn = read_federated(experiment)
+    start, geometry = prepare_start(learn.start, experiment.twin, learn, cohort.signals, progress)
+    task = make_band_task(start, geometry, cohort, learn.rows_per_person)
+    return FederatedGround(start, geometry, task, read_weights(start, geometry))
+
+
+def read_federated(experiment: Experiment) -> FederatedLearning:
+    """The choices of a federated experiment."""
+    assert isinstance(experiment.learn, FederatedLearning)
+    return experiment.learn
+
+
+def find_noise_multiplier(experiment: Experiment) -> float:
+    """Noise of each round over the bound of an update; zero where nobody is protected."""
+    learn = read_federated(experiment)
+    if not isinstance(learn.privacy, FederatedPrivacy):
+        return 0.0
+    return calibrate_noise_multiplier(learn.privacy.epsilon, experiment.budget.delta, 1.0, learn.n_rounds)
+
+
+def find_clip_norm(experiment: Experiment) -> float:
+    """The bound of an update, by public rules where it is left open.
+
+    Private updates are shortened so far that all rounds together leave little noise in each weight. That is less than
+    most devices' updates, which then count all the same, as with automatic clipping.
+    """
+    learn = read_federated(experiment)
+    if learn.clip_norm is not None:
+        return learn.clip_norm
+    noise = find_noise_multiplier(experiment)
+    if not noise:
+        return _OPEN_BOUND
+    expected = _count_expected(experiment)
+    return min(1.0, _NOISE_PER_WEIGHT[learn.start] * expected / (math.sqrt(learn.n_rounds) * noise))
+
+
+def plan_federation(experiment: Experiment) -> tuple[Event, ...]:
+    """What a federation will cost each person: a Gaussian event a round, known before any reading is looked at."""
+    privacy = read_federated(experiment).privacy
+    if not isinstance(privacy, FederatedPrivacy) or privacy.rehearsal:
+        return ()
+    return (RepeatedEvent(GaussianEvent(find_noise_multiplier(experiment)), read_federated(experiment).n_rounds),)
+
+
+def learn_federated(
+    experiment: Experiment,
+    cohort: Cohort,
+    account: Account,
+    progress: Progress,
+    transcript: Transcript | None = None,
+    on_round: Callable[[Any, Any], None] | None = None,
+) -> Learned:
+    """Learn pooled weights on devices; a private federation is charged whole before its first round.
+
+    Args:
+      experiment: public.
+      cohort: what the devices hold; private.
+      account: who pays.
+      progress: called within and after each round; raising from it ends the federation after the last whole round.
+      transcript: receives what crossed between devices and server.
+      on_round: called after each round with its report and the model's arrays.
+    """
+    ground = prepare_federation(experiment, cohort, progress)
+    events = plan_federation(experiment)
+    if events:
+        account.spend(ComposedEvent(events), purpose="learn")
+    book = Book(experiment)
+    training = federate(experiment, ground, progress, on_message=book.note, on_round=on_round)
+    if transcript is not None:
+        book.write(transcript)
+    guarantee: Guarantee = OPEN_WEIGHTS
+    privacy = read_federated(experiment).privacy
+    if isinstance(privacy, FederatedPrivacy):
+        guarantee = describe_training_guarantee(events, experiment.budget.delta, is_rehearsal=privacy.rehearsal)
+    private = make_private_sum(experiment)
+    return Learned(
+        ground.put(training.state), guarantee, ground.start, events, federation=training, private_sum=private
+    )
+
+
+def federate(
+    experiment: Experiment,
+    ground: FederatedGround,
+    progress: Progress = report_nothing,
+    *,
+    on_message: Callable[..., None] | None = None,
+    on_round: Callable[[Any, Any], None] | None = None,
+) -> FederatedTraining:
+    """Run the federation of an experiment on its devices.
+
+    Args:
+      experiment: public.
+      ground: from `prepare_federation`; its task is private.
+      progress, on_message, on_round: see `train_federated`.
+    """
+    learn = read_federated(experiment)
+    n_devices = ground.task.n_devices
+    n_asked = min(learn.clients_per_round or n_devices, n_devices)
+    settings = FederatedSettings(
+        n_rounds=learn.n_rounds,
+        clients_per_round=None if n_asked == n_devices else n_asked,
+        strategy=learn.strategy,
+        quorum=max(1, math.ceil(learn.quorum_share * n_asked)),
+        seed=experiment.seed,
+        strict=False,
+        max_update_norm=find_clip_norm(experiment) * 1.01,
+        n_malicious=learn.n_malicious,
+        proximal=0.1 if learn.strategy == "fedprox" else 0.0,
+        server_momentum=0.5 if learn.strategy == "fedavgm" else 0.0,
+        trim_share=min(0.45, max(0.1, learn.n_malicious / n_asked)),
+    )
+    return train_federated(
+        ground.task,
+        LocalTraining(learn.n_epochs, learn.batch_rows, learn.learning_rate, experiment.seed),
+        settings,
+        initial=ground.initial,
+        policy=DevicePolicy(clip_norm=find_clip_norm(experiment)),
+        private=make_private_sum(experiment),
+        faults=plan_faults(experiment, n_devices),
+        progress=progress,
+        on_message=on_message,
+        on_round=on_round,
+        **_choose_aggregation(learn),
+    )
+
+
+def _choose_aggregation(learn: FederatedLearning) -> dict[str, Any]:
+    """Arguments that only a secure sum has."""
+    return {}
+
+
+def make_private_sum(experiment: Experiment) -> PrivateSum | None:
+    """Noise of the operating system's randomness on each round's sum; None where nobody is protected."""
+    privacy = read_federated(experiment).privacy
+    if not isinstance(privacy, FederatedPrivacy):
+        return None
+    source = open_noise(rehearsal=True, seed=experiment.seed) if privacy.rehearsal else open_noise()
+    return PrivateSum(
+        clip_norm=find_clip_norm(experiment),
+        noise_multiplier=find_noise_multiplier(experiment),
+        expected_clients=_count_expected(experiment),
+        noise=lambda shape: draw_gaussian(source, math.prod(shape)).view(shape).numpy(),
+        charge=lambda _: None,  # all rounds are paid for before the first
+    )
+
+
+def plan_faults(experiment: Experiment, n_devices: int) -> FaultPlan | None:
+    """Devices that vanish or lie, as the experiment asks."""
+    learn = read_federated(experiment)
+    if not learn.dropout and not learn.n_attackers:
+        return None
+    liars = np.random.default_rng(experiment.seed).permutation(n_devices)[: learn.n_attackers]
+    planted = (PlantedFault(learn.attack, tuple(sorted(liars.tolist()))),) if learn.n_attackers else ()
+    return FaultPlan(learn.dropout, planted, experiment.seed)
+
+
+def _count_expected(experiment: Experiment) -> int:
+    """Declared number of devices of a round; what noisy sums are divided by."""
+    learn = read_federated(experiment)
+    expected = count_expected_people(experiment) or 2
+    return min(learn.clients_per_round or expected, expected)
+
+
+class Book:
+    """Keeps what crossed between devices and server, a record per round, direction and kind."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Start empty."""
+        self._experiment = experiment
+        self._round, self._kept = 0, 0
+        self._rows: dict[tuple[int, str, str, str], dict[str, Any]] = {}
+
+    def note(self, sender: str, receiver: str, kind: str, n_bytes: int, payload: dict[str, Any]) -> None:
+        """Take in one message; see `EmbeddedGrid`."""
+        if sender == SERVER:
+            self._round = int(payload.get("config", {}).get("server-round", self._round))
+        row = self._rows.setdefault((self._round, sender, receiver, kind), {"bytes": 0, "messages": 0, "payloads": []})
+        row["bytes"] += n_bytes
+        row["messages"] += 1
+        is_same = sender == SERVER and row["payloads"]  # all devices are sent the same
+        if not is_same and self._kept < _KEPT_BYTES:
+            self._kept += n_bytes
+            row["payloads"].append(payload)
+
+    def write(self, transcript: Transcript) -> None:
+        """Records in the order of rounds."""
+        for (number, sender, receiver, kind), row in self._rows.items():
+            guarantee = self._describe(receiver)
+            words = f"{_WORDS.get((sender, kind), kind)}, round {number}"
+            transcript.record(
+                Message(sender, receiver, words, row["bytes"], 0.0, row["payloads"], guarantee, row["messages"])
+            )
+
+    def _describe(self, receiver: str) -> Guarantee:
+        learn = read_federated(self._experiment)
+        if receiver == SERVER:
+            if isinstance(learn.aggregation, SecureSum):
+                n_group, share = learn.aggregation.group_size, learn.aggregation.threshold_share
+                return SecretShared((f"groups of {n_group} devices",), math.ceil(share * n_group), "malicious")
+            return VISIBLE_UPDATES
+        events = plan_federation(self._experiment)
+        if not events:
+            return OPEN_WEIGHTS
+        found = describe_training_guarantee(events, self._experiment.budget.delta, is_rehearsal=False)
+        assert isinstance(found, DifferentialPrivacy)
+        return found
+
+
+_WORDS = {(SERVER, "train"): "model", (DEVICE, "train"): "update"}

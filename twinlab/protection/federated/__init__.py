@@ -1,0 +1,1 @@
+"""Federated learning: devices train, a server adds. Readings stay where they were measured."""
