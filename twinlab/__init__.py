@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from twinlab.pipeline.exploration import explore_privacy
     from twinlab.pipeline.joining import attack_joining
     from twinlab.pipeline.place import Scenario
+    from twinlab.pipeline.reconstruction import attack_updates, draw_twin_rows
     from twinlab.pipeline.sensor_lesson import SensorLesson
     from twinlab.protection import differential_privacy
+    from twinlab.protection.federated import secure_sum
     from twinlab.release import DifferentialPrivacy, Message, NoGuarantee, Release, Transcript
 
 __version__ = "0.1.0"
@@ -51,6 +53,9 @@ _HOMES = {
     "widgets": "twinlab.widgets",
     "datasets": "twinlab.cohorts.dataset",
     "differential_privacy": "twinlab.protection.differential_privacy",
+    "secure_sum": "twinlab.protection.federated.secure_sum",
+    "attack_updates": "twinlab.pipeline.reconstruction:attack_updates",
+    "draw_twin_rows": "twinlab.pipeline.reconstruction:draw_twin_rows",
     "attack_joining": "twinlab.pipeline.joining:attack_joining",
     "audit_local_mechanism": "twinlab.attacks.local_audit:audit_local_mechanism",
     "check": "twinlab.course:check",
@@ -120,17 +125,20 @@ __all__ = [
     "TwinlabError",
     "Unprotected",
     "attack_joining",
+    "attack_updates",
     "audit_local_mechanism",
     "charts",
     "check",
     "datasets",
     "differential_privacy",
+    "draw_twin_rows",
     "examine_machine",
     "explore_devices",
     "explore_privacy",
     "load_cohort",
     "open_ledger",
     "run",
+    "secure_sum",
     "widgets",
 ]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from twinlab.pipeline.reconstruction import attack_updates, draw_normal_rows, draw_twin_rows
+from twinlab.pipeline.reconstruction import UpdateSetting, attack_updates, draw_normal_rows, draw_twin_rows
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,8 @@ def test_clipping_alone_does_nothing_and_little_noise_ends_exact_recovery(shares
     assert shares["hostile server, clipped"]["share"] == pytest.approx(
         shares["hostile server, one step"]["share"], abs=0.02
     )
+    tight = UpdateSetting("a bound below every update", "slices", clip_norm=0.001)
+    assert attack_updates(draw_normal_rows(), (tight,)).value > 0.2
     for noise in ("0.001", "0.01", "1"):
         assert shares[f"hostile server, noise {noise}"]["share"] == 0.0
 

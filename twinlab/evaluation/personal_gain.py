@@ -81,6 +81,7 @@ def measure_personal_gain(
     method: str = "chosen",
     baseline: str = "global",
     *,
+    against: tuple[str, ...] = (),
     higher_is_better: bool = False,
     seed: int = 0,
 ) -> Finding:
@@ -90,6 +91,7 @@ def measure_personal_gain(
       scores, higher_is_better, seed: as for `summarize_people`.
       method: the personal model.
       baseline: the shared one.
+      against: more methods that all are compared with in the table.
 
     Returns:
       `personal_gain`: the mean difference over people, positive where the personal model is better, with a 90 %
@@ -99,7 +101,7 @@ def measure_personal_gain(
       DataContractError: as `summarize_people`, or if the method is missing.
     """
     table = summarize_people(
-        scores, tuple(dict.fromkeys((method, baseline))), higher_is_better=higher_is_better, seed=seed
+        scores, tuple(dict.fromkeys((method, baseline, *against))), higher_is_better=higher_is_better, seed=seed
     )
     table = [{key: value for key, value in row.items() if key != f"hurt_against_{method}"} for row in table]
     gains = (scores[method] - scores[baseline]) * (1 if higher_is_better else -1)

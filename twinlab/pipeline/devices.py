@@ -27,6 +27,7 @@ from twinlab.pipeline.federating import (
     prepare_federation,
     read_federated,
 )
+from twinlab.pipeline.personalizing import compare_personalization
 from twinlab.protection.federated.checkpoint import RoundReport
 from twinlab.protection.federated.federation import FederatedTraining
 from twinlab.protection.federated.grid import FIRST_NODE
@@ -36,7 +37,7 @@ from twinlab.twins.feature import choose_targets
 from twinlab.twins.linear_twin import LinearTwins, follow_linearly
 
 #: Twins of so many people judge each round; a public number.
-N_JUDGES = 40
+N_JUDGES = 60
 #: Of what a server reads, so many devices and weights are shown.
 N_SHOWN_DEVICES, N_SHOWN_WEIGHTS = 12, 40
 ANSWERED, VANISHED, REFUSED, NOT_ASKED = "answered", "vanished", "refused", "not asked"
@@ -214,6 +215,21 @@ class DevicesExploration:
         training = federate(experiment, ground, progress, on_message=watch.note, on_round=watch.end_round)
         zero_budget = self._judge(ground, twins, ground.initial)
         return DevicesRun(experiment, training, tuple(watch.views), zero_budget, watch.list_sent(), watch.is_masked)
+
+    def personalize(self, run: DevicesRun, signal: str) -> Finding:
+        """The federated weights as they are, made personal in several ways, and under the twin's own head.
+
+        Args:
+          run: gives the federated weights.
+          signal: whose error.
+
+        Returns:
+          See `compare_personalization`; everything behind it stays on devices.
+        """
+        ground, learn = self.prepare(run.experiment), read_federated(run.experiment)
+        judges = self.cohort.select(people=self.cohort.person_ids[:N_JUDGES])
+        twins = self._judges[learn.start, learn.rows_per_person]
+        return compare_personalization(ground.put(run.training.state), ground.geometry, judges, signal, twins)
 
     def _judge(self, ground: FederatedGround, twins: LinearTwins, state: State) -> dict[str, float]:
         """Mean absolute error of the next hour by signal, over the judges' own later days."""

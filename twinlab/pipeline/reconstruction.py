@@ -100,7 +100,7 @@ SETTINGS = (
 
 
 @dataclass(frozen=True)
-class DeviceRows:
+class AttackedRows:
     """Records of devices, standardised by public people.
 
     Attributes:
@@ -122,7 +122,7 @@ UpdateMaker = Callable[[Fleet, State, Tensor, Tensor, UpdateSetting], State]
 
 
 def attack_updates(
-    rows: DeviceRows,
+    rows: AttackedRows,
     settings: Sequence[UpdateSetting] = SETTINGS,
     n_updates: int = 40,
     seed: int = 0,
@@ -203,7 +203,7 @@ def train_openly(fleet: Fleet, state: State, inputs: Tensor, targets: Tensor, se
     return {name: part.view(1, *shape) for name, part, shape in zip(update, parts, shapes, strict=True)}
 
 
-def draw_normal_rows(n_devices: int = 100, n_rows: int = 64, n_inputs: int = 40, seed: int = 0) -> DeviceRows:
+def draw_normal_rows(n_devices: int = 100, n_rows: int = 64, n_inputs: int = 40, seed: int = 0) -> AttackedRows:
     """Wearable-like records of people who do not exist: normal around each person's own mean, labels by a shared rule.
 
     Args:
@@ -221,10 +221,10 @@ def draw_normal_rows(n_devices: int = 100, n_rows: int = 64, n_inputs: int = 40,
     inputs = draw_people(n_devices, draw)
     public = draw_people(-(-_N_PUBLIC_ROWS // n_rows), public_draw).flatten(0, 1)
     noise = 0.3 * torch.randn(n_devices, n_rows, 1, generator=draw)
-    return DeviceRows("normal records", inputs, (inputs @ rule + noise > 0).float(), public)
+    return AttackedRows("normal records", inputs, (inputs @ rule + noise > 0).float(), public)
 
 
-def draw_twin_rows(n_devices: int = 40, n_rows: int = 64, n_days: int = 21, seed: int = 0) -> DeviceRows:
+def draw_twin_rows(n_devices: int = 40, n_rows: int = 64, n_days: int = 21, seed: int = 0) -> AttackedRows:
     """Training rows of simulated people's twins: what a device would train its forecast on.
 
     Inputs are the features of a twin that nobody has trained, standardised by other simulated people; the label says
@@ -243,7 +243,7 @@ def draw_twin_rows(n_devices: int = 40, n_rows: int = 64, n_days: int = 21, seed
     mean, spread = public.mean((0, 1)), public.std((0, 1))
     moves = spread > 0  # one feature is always one
     median = public_answers.median()
-    return DeviceRows(
+    return AttackedRows(
         "twins' training rows",
         ((inputs - mean) / spread)[..., moves],
         (answers > median).float(),
@@ -273,7 +273,7 @@ def _list_rows(cohort: Cohort, n_rows: int, draw: torch.Generator) -> tuple[Tens
 
 
 def _attack_once(
-    rows: DeviceRows, setting: UpdateSetting, fleet: Fleet, draw: torch.Generator, make_update: UpdateMaker, seed: int
+    rows: AttackedRows, setting: UpdateSetting, fleet: Fleet, draw: torch.Generator, make_update: UpdateMaker, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Candidates and true records of one update."""
     n_devices, n_rows, n_inputs = rows.inputs.shape

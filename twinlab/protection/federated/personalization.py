@@ -189,6 +189,7 @@ def _descend(
     """Plain descent of all devices from a start, held at it by a pull."""
     order = torch.Generator().manual_seed(settings.order_seed)
     state = {name: value.clone() for name, value in start.items()}
+    rate = _find_rates(devices, rows, settings.learning_rate)
     n_rows, places = rows.inputs.shape[1], torch.zeros(0, dtype=torch.int64)
     size = min(settings.batch_rows, n_rows)
     for _ in range(n_steps):
@@ -198,8 +199,22 @@ def _descend(
         weights = None if rows.weights is None else rows.weights[:, batch]
         gradient, _ = devices.gradients(state, rows.inputs[:, batch], rows.targets[:, batch], weights)
         for name, value in state.items():
-            value.sub_(gradient[name] + pull * (value - start[name]), alpha=settings.learning_rate)
+            change = gradient[name] + pull * (value - start[name])
+            value.sub_(change * rate.view(-1, *[1] * (value.dim() - 1)))
     return state
+
+
+def _find_rates(devices: Fleet, rows: DeviceRows, learning_rate: float) -> Tensor:
+    """Each device's own step (device,): shorter where its rows would make a linear model swing out further each time.
+
+    A linear model's loss bends by at most twice the mean squared length of its rows, which only the device knows.
+    """
+    if devices.n_layers > 1 or devices.loss != "squared":
+        return torch.full((devices.n_models,), learning_rate)
+    squares = rows.inputs.square().sum(2)
+    counted = torch.ones_like(squares) if rows.weights is None else (rows.weights > 0).any(2).float()
+    mean = 1 + (squares * counted).sum(1) / counted.sum(1).clamp(min=1)  # one more for the bias
+    return (1 / mean).clamp(max=learning_rate)
 
 
 def _measure_loss(devices: Fleet, state: Mapping[str, Tensor], rows: DeviceRows) -> Tensor:

@@ -15,7 +15,6 @@ from twinlab.errors import DataContractError, ProtocolError, SpecificationError
 from twinlab.protection.federated.secure_sum.agreement import KeyAgreement, X25519Agreement
 from twinlab.protection.federated.secure_sum.directory import read_directory, verify_signature
 from twinlab.protection.federated.secure_sum.masks import (
-    KEY_BYTES,
     apply_pair_mask,
     derive_key,
     make_pair_mask,
@@ -41,31 +40,17 @@ from twinlab.protection.federated.secure_sum.messages import (
 )
 from twinlab.protection.federated.secure_sum.ring import FixedPointRing
 from twinlab.protection.federated.secure_sum.shamir import SHARE_BYTES, split_secret
+from twinlab.protection.federated.secure_sum.state import (
+    ClientDump,
+    ClientRound,
+    check_dump,
+    dump_round,
+    load_round,
+)
 from twinlab.protection.federated.secure_sum.terms import RoundTerms, check_context, check_identifier
 from twinlab.protection.federated.secure_sum.wire import join_parts, write_number
 
 _NONCE_BYTES = 12
-
-
-class _Round:
-    """What a client knows in one round. Forgotten at its end, and when anything goes wrong."""
-
-    def __init__(self, round_id: int, context: bytes, agreement: KeyAgreement) -> None:
-        """Draw the round's secrets."""
-        self.round_id = round_id
-        self.context = context
-        self.mask_secret = secrets.token_bytes(KEY_BYTES)
-        self.seed = secrets.token_bytes(KEY_BYTES)
-        self.mask_keys = agreement.open_keys(self.mask_secret)
-        self.share_keys = agreement.open_keys(secrets.token_bytes(KEY_BYTES))
-        self.advertisement: Advertisement
-        self.digest = b""
-        self.peers: dict[int, Advertisement] = {}
-        self.seats: dict[int, int] = {}
-        self.seed_shares: dict[int, bytes] = {}
-        self.key_shares: dict[int, bytes] = {}
-        self.sharers: tuple[int, ...] = ()
-        self.survivors: tuple[int, ...] = ()
 
 
 class SecureClient:
@@ -78,8 +63,8 @@ class SecureClient:
     Attributes:
       client_id: public.
       terms: what it agrees to; public.
-      last_round: the highest round it has begun, -1 before the first. Keep it where it survives a restart and hand it
-        back in, or a server may replay a round.
+      last_round: the highest round it has begun, -1 before the first. Keep it, or a dump, where it survives a restart
+        and hand it back in, or a server may replay a round.
     """
 
     def __init__(
@@ -123,7 +108,7 @@ class SecureClient:
         if own is None or bytes(own) != signing_key.public_key().public_bytes_raw():
             raise SpecificationError("directory: expected the client's own public key under its id; add it")
         self._phase = ""
-        self._round: _Round | None = None
+        self._round: ClientRound | None = None
 
     def advertise(self, round_id: int, context: bytes) -> Advertisement:
         """Phase 1: begin a round with fresh keys.
@@ -168,8 +153,7 @@ class SecureClient:
         with self._in_phase("share_keys") as now:
             self._check_key_list(now, key_list)
             now.digest = self._find_digest(key_list)
-            now.peers = {each.client_id: each for each in key_list.advertisements}
-            now.seats = {client_id: seat for seat, client_id in enumerate(now.peers)}
+            now.meet(key_list.advertisements)
             shares = [split_secret(each, self.terms.threshold, len(now.peers)) for each in (now.seed, now.mask_secret)]
             pieces = []
             for peer, seat in now.seats.items():
@@ -241,8 +225,34 @@ class SecureClient:
                 tuple(Share(owner, now.key_shares[owner]) for owner in request.dropped),
             )
 
+    @property
+    def context(self) -> bytes | None:
+        """Hash of the model that this client advertised for the round under way; None between rounds."""
+        return None if self._round is None else self._round.context
+
+    def dump(self) -> bytes:
+        """All that this client must remember until the next call; private, with the round's secrets in clear.
+
+        Only the latest dump may ever be loaded: an older one would answer a phase a second time.
+        """
+        last = (self.last_round,) if self.last_round >= 0 else ()
+        rounds = () if self._round is None else (dump_round(self._round),)
+        return ClientDump(self.client_id, self.terms.find_digest(), last, self._phase.encode(), rounds).encode()
+
+    def load(self, data: bytes) -> None:
+        """Go on from a dump of this client under the same terms.
+
+        Raises:
+          ProtocolError: if it is another client's, of other terms, or altered. Nothing of it is taken up.
+        """
+        dump = ClientDump.decode(data)
+        check_dump(dump, self.client_id, self.terms.find_digest())
+        now = load_round(dump.rounds[0], self._agreement) if dump.rounds else None
+        self.last_round = dump.last_round[0] if dump.last_round else -1
+        self._phase, self._round = dump.phase.decode(), now
+
     @contextmanager
-    def _in_phase(self, phase: str) -> Iterator[_Round]:
+    def _in_phase(self, phase: str) -> Iterator[ClientRound]:
         """Run a phase in its turn. Whatever goes wrong in it ends the round for this client."""
         now, self._round = self._round, None
         due, self._phase = self._phase, ""
@@ -262,15 +272,15 @@ class SecureClient:
         """Whether this round may begin."""
         return round_id > self.last_round
 
-    def _open_round(self, round_id: int, context: bytes) -> _Round:
+    def _open_round(self, round_id: int, context: bytes) -> ClientRound:
         """Fresh secrets."""
-        return _Round(round_id, context, self._agreement)
+        return ClientRound(round_id, context, self._agreement)
 
     def _find_digest(self, key_list: KeyList) -> bytes:
         """What binds this round's keys and signatures to what this client saw of it."""
         return key_list.find_digest()
 
-    def _check_key_list(self, now: _Round, key_list: KeyList) -> None:
+    def _check_key_list(self, now: ClientRound, key_list: KeyList) -> None:
         listed = key_list.advertisements
         ids = tuple(each.client_id for each in listed)
         _require(key_list.round_id == now.round_id, "expected the key list of this round, got another's")
@@ -293,7 +303,7 @@ class SecureClient:
             )
             self._verify(each.client_id, each.signature, each.state())
 
-    def _check_shares(self, now: _Round, shares: SharesDown) -> None:
+    def _check_shares(self, now: ClientRound, shares: SharesDown) -> None:
         senders = tuple(piece.sender for piece in shares.pieces)
         _require(shares.round_id == now.round_id, "expected shares of this round, got another's")
         _require(shares.receiver == self.client_id, "expected shares for this client, got somebody else's")
@@ -307,7 +317,7 @@ class SecureClient:
             n_sharers >= self.terms.fewest, f"expected at least {self.terms.fewest} who shared keys, got {n_sharers}"
         )
 
-    def _check_survivors(self, now: _Round, survivor_list: SurvivorList) -> None:
+    def _check_survivors(self, now: ClientRound, survivor_list: SurvivorList) -> None:
         survivors = survivor_list.survivors
         _require(survivor_list.round_id == now.round_id, "expected the survivors of this round, got another's")
         _require(is_ascending(survivors), "expected each survivor once, by ascending id")
@@ -318,7 +328,7 @@ class SecureClient:
             f"expected at least {self.terms.fewest} survivors, got {len(survivors)}; a sum of few hides little",
         )
 
-    def _check_request(self, now: _Round, request: UnmaskRequest) -> None:
+    def _check_request(self, now: ClientRound, request: UnmaskRequest) -> None:
         survivors, dropped = request.survivors, request.dropped
         _require(request.round_id == now.round_id, "expected a request of this round, got another's")
         _require(is_ascending(survivors) and is_ascending(dropped), "expected each client once, by ascending id")
@@ -342,7 +352,7 @@ class SecureClient:
     def _verify(self, client_id: int, signature: bytes, statement: bytes) -> None:
         verify_signature(self._directory, client_id, signature, statement)
 
-    def _seal(self, now: _Round, peer: int, shares: bytes) -> SealedShares:
+    def _seal(self, now: ClientRound, peer: int, shares: bytes) -> SealedShares:
         """Shares that only the peer can read, and only as this client's in this round."""
         keys, ids = now.peers[peer], (write_number(self.client_id), write_number(peer))
         secret, share_offer = now.share_keys.offer(keys.share_public, join_parts(b"shares", now.digest, *ids))
@@ -358,7 +368,7 @@ class SecureClient:
         signature = self._signing_key.sign(piece.state(now.digest))
         return SealedShares(self.client_id, peer, mask_offer, share_offer, box, signature)
 
-    def _open_box(self, now: _Round, piece: SealedShares) -> bytes:
+    def _open_box(self, now: ClientRound, piece: SealedShares) -> bytes:
         """Both shares of a sender."""
         _require(piece.receiver == self.client_id, "expected shares for this client, got somebody else's")
         _require(piece.sender < self.client_id or not piece.mask_offer, "expected mask offers from lower ids only")
@@ -380,7 +390,7 @@ class SecureClient:
         _require(len(opened) == 2 * SHARE_BYTES, f"expected two shares from client {piece.sender}")
         return opened
 
-    def _find_pair_secret(self, now: _Round, piece: SealedShares) -> bytes:
+    def _find_pair_secret(self, now: ClientRound, piece: SealedShares) -> bytes:
         """The secret of this client's and a sender's pair mask."""
         public = now.peers[piece.sender].mask_public
         low, high = sorted((self.client_id, piece.sender))
