@@ -135,6 +135,33 @@ _EXERCISES: dict[str, _Exercise] = {
         ("Choose a training row as unit in the panel and read the sentence.", "How many rows can one person hide in?"),
         {"1": "That is what one row costs; a person has many, and they pull together."},
     ),
+    "05.1": _Exercise(
+        _says("no", "false"),
+        "Bound, noise and divisor are all declared beforehand. Whoever vanishes adds nothing, which is what the noise "
+        "hides anyway. What suffers is the error.",
+        (
+            "Compare result.releases[0].guarantee for dropout = 0 and dropout = 0.3.",
+            "What is the noisy sum divided by: by those who answered, or by a declared number?",
+        ),
+        {"yes": "Run it with dropout = 0 and compare the guarantees: epsilon is the same."},
+    ),
+    "05.2": _Exercise(
+        _says("local"),
+        "Alone, a person's few weeks are too little for most people. The head starts from what all have learned and "
+        "changes only as far as the readings say.",
+        ("Look at the column hurt_against_global.", "Compare the rows local and bayesian_head there."),
+        {"head": "The head hurts some, too, but compare its share with that of local training."},
+    ),
+    "05.3": _Exercise(
+        _says("no", "false"),
+        "A median compares single updates, and a secure sum exists so that nobody can. Choose what you fear more: "
+        "liars, or the server. A bound on every update works with both.",
+        (
+            "Try exploration.run({'strategy': 'fedmedian', 'aggregation': 'secure'}).",
+            "Read the error: which neighbours does it name?",
+        ),
+        {"yes": "Try it; the experiment refuses the mix before any device is asked."},
+    ),
 }
 
 

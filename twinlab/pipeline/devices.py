@@ -73,12 +73,16 @@ class RoundView:
       errors: mean error of everybody's twin by signal, personal heads included, with this round's weights.
       status: what came of each device: answered, vanished, refused or not asked.
       is_liar: bool (device,): who was made to lie; the server does not know it.
+      sent: some numbers that the server read of a few devices in this round; see `DevicesRun`.
+      sent_by: whose numbers they are, a device a row.
     """
 
     report: RoundReport
     errors: Mapping[str, float]
     status: tuple[str, ...]
     is_liar: np.ndarray = field(repr=False)
+    sent: np.ndarray = field(repr=False)
+    sent_by: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class DevicesRun:
       sent: float (device, weight): some numbers that the server read of the first devices in the last round; from -1 to
         1, scaled by the largest, for plain updates, and from 0 to 1 for masked ones, which are uniform there.
       is_masked: whether they were masked.
+      sent_by: whose numbers they are, a device a row.
     """
 
     experiment: Experiment
@@ -101,6 +106,7 @@ class DevicesRun:
     zero_budget: Mapping[str, float]
     sent: np.ndarray = field(repr=False)
     is_masked: bool
+    sent_by: tuple[int, ...] = ()
 
     def table(self, signal: str) -> pd.DataFrame:
         """A row per round: round, error, zero_budget, answered, refused, megabytes down and up, seconds."""
@@ -214,7 +220,14 @@ class DevicesExploration:
         watch = _Watch(experiment, ground, lambda state: self._judge(ground, twins, state), on_round)
         training = federate(experiment, ground, progress, on_message=watch.note, on_round=watch.end_round)
         zero_budget = self._judge(ground, twins, ground.initial)
-        return DevicesRun(experiment, training, tuple(watch.views), zero_budget, watch.list_sent(), watch.is_masked)
+        sent, sent_by = (watch.views[-1].sent, watch.views[-1].sent_by) if watch.views else watch.list_sent()
+        return DevicesRun(experiment, training, tuple(watch.views), zero_budget, sent, watch.is_masked, sent_by)
+
+    def measure_start(self, changes: Mapping[str, Any] | None = None) -> dict[str, float]:
+        """Error by signal of the start, which nobody trained and which costs no budget."""
+        experiment = self.choose(changes or {})
+        ground, learn = self.prepare(experiment), read_federated(experiment)
+        return self._judge(ground, self._judges[learn.start, learn.rows_per_person], ground.initial)
 
     def personalize(self, run: DevicesRun, signal: str) -> Finding:
         """The federated weights as they are, made personal in several ways, and under the twin's own head.
@@ -290,22 +303,22 @@ class _Watch:
             lost = REFUSED if device in refused else VANISHED
             status[device] = ANSWERED if device in self._heard - refused else lost
         state = {name: torch.from_numpy(np.ascontiguousarray(value))[None] for name, value in arrays.items()}
-        view = RoundView(report, self._judge(state), tuple(status), self._liars)
+        view = RoundView(report, self._judge(state), tuple(status), self._liars, *self.list_sent())
         self.views.append(view)
-        self._asked, self._heard = set(), set()
+        self._asked, self._heard, self._sent = set(), set(), {}
         if self._tell is not None:
             self._tell(view)
 
-    def list_sent(self) -> np.ndarray:
-        """(device, weight), plain updates scaled by the largest number shown."""
-        rows = [self._sent[device] for device in sorted(self._sent)]
-        if not rows:
-            return np.zeros((0, N_SHOWN_WEIGHTS))
-        shown = np.stack(rows)
+    def list_sent(self) -> tuple[np.ndarray, tuple[int, ...]]:
+        """(device, weight) of this round so far, plain updates scaled by the largest number shown; and whose."""
+        sent_by = tuple(sorted(self._sent))
+        if not sent_by:
+            return np.zeros((0, N_SHOWN_WEIGHTS)), ()
+        shown = np.stack([self._sent[device] for device in sent_by])
         if self.is_masked:
-            return shown
+            return shown, sent_by
         scale = float(np.abs(shown[np.isfinite(shown)]).max(initial=0.0))
-        return shown / scale if scale else shown
+        return shown / scale if scale else shown, sent_by
 
 
 def _find_liars(experiment: Experiment, n_devices: int) -> np.ndarray:

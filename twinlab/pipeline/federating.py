@@ -170,10 +170,40 @@ def federate(
       ground: from `prepare_federation`; its task is private.
       progress, on_message, on_round: see `train_federated`.
     """
-    learn = read_federated(experiment)
     n_devices = ground.task.n_devices
+    return train_federated(
+        ground.task,
+        plan_training(experiment),
+        plan_settings(experiment, n_devices),
+        initial=ground.initial,
+        policy=plan_policy(experiment),
+        private=make_private_sum(experiment),
+        faults=plan_faults(experiment, n_devices),
+        progress=progress,
+        on_message=on_message,
+        on_round=on_round,
+        **_choose_aggregation(read_federated(experiment)),
+    )
+
+
+def plan_training(experiment: Experiment) -> LocalTraining:
+    """How each device of an experiment trains; public."""
+    learn = read_federated(experiment)
+    return LocalTraining(learn.n_epochs, learn.batch_rows, learn.learning_rate, experiment.seed)
+
+
+def plan_policy(experiment: Experiment) -> DevicePolicy:
+    """What each device of an experiment lets out; of a private federation nothing beside its update. Public."""
+    policy = DevicePolicy(clip_norm=find_clip_norm(experiment))
+    is_private = isinstance(read_federated(experiment).privacy, FederatedPrivacy)
+    return replace(policy, reports=()) if is_private else policy
+
+
+def plan_settings(experiment: Experiment, n_devices: int) -> FederatedSettings:
+    """How the server of an experiment runs a federation of so many devices; public."""
+    learn = read_federated(experiment)
     n_asked = min(learn.clients_per_round or n_devices, n_devices)
-    settings = FederatedSettings(
+    return FederatedSettings(
         n_rounds=learn.n_rounds,
         clients_per_round=None if n_asked == n_devices else n_asked,
         strategy=learn.strategy,
@@ -185,19 +215,6 @@ def federate(
         proximal=0.1 if learn.strategy == "fedprox" else 0.0,
         server_momentum=0.5 if learn.strategy == "fedavgm" else 0.0,
         trim_share=min(0.45, max(0.1, learn.n_malicious / n_asked)),
-    )
-    return train_federated(
-        ground.task,
-        LocalTraining(learn.n_epochs, learn.batch_rows, learn.learning_rate, experiment.seed),
-        settings,
-        initial=ground.initial,
-        policy=DevicePolicy(clip_norm=find_clip_norm(experiment)),
-        private=make_private_sum(experiment),
-        faults=plan_faults(experiment, n_devices),
-        progress=progress,
-        on_message=on_message,
-        on_round=on_round,
-        **_choose_aggregation(learn),
     )
 
 

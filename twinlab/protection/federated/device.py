@@ -163,6 +163,11 @@ class DeviceProgram:
         self._personal_start = {name: (personal_start or {})[name] for name in sorted(personal)}
         self._shapes = {name: tuple(value.shape) for name, value in shapes.items() if name not in personal}
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Parameters that are shared, with a model axis of one in front; public."""
+        return dict(self._shapes)
+
     def train(self, content: RecordDict, contexts: Sequence[Context]) -> Updates:
         """Train these devices on what they received.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -247,10 +248,21 @@ def run_strategy(strategy: Strategy, grid: Grid, initial: State, n_rounds: int) 
     def main(grid: Grid, context: Context) -> None:
         found.append(strategy.start(grid=grid, initial_arrays=pack_state(initial), num_rounds=n_rounds))
 
-    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config={})
+    run_app(app, grid)
+    return found[0]
+
+
+def run_app(app: ServerApp, grid: Grid, run_config: Mapping[str, Any] | None = None) -> None:
+    """Run a Flower server app on a grid in this process, quietly, as Flower's launchers run it elsewhere.
+
+    Args:
+      app: what runs at the server.
+      grid: where the devices are.
+      run_config: what the app finds in its context; public.
+    """
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=dict(run_config or {}))
     with open_task(), run_quietly():
         app(grid, context)
-    return found[0]
 
 
 def _check(

@@ -40,13 +40,7 @@ from twinlab.protection.federated.secure_sum.messages import (
 )
 from twinlab.protection.federated.secure_sum.ring import FixedPointRing
 from twinlab.protection.federated.secure_sum.shamir import SHARE_BYTES, split_secret
-from twinlab.protection.federated.secure_sum.state import (
-    ClientDump,
-    ClientRound,
-    check_dump,
-    dump_round,
-    load_round,
-)
+from twinlab.protection.federated.secure_sum.state import ClientRound, read_client, write_client
 from twinlab.protection.federated.secure_sum.terms import RoundTerms, check_context, check_identifier
 from twinlab.protection.federated.secure_sum.wire import join_parts, write_number
 
@@ -235,9 +229,7 @@ class SecureClient:
 
         Only the latest dump may ever be loaded: an older one would answer a phase a second time.
         """
-        last = (self.last_round,) if self.last_round >= 0 else ()
-        rounds = () if self._round is None else (dump_round(self._round),)
-        return ClientDump(self.client_id, self.terms.find_digest(), last, self._phase.encode(), rounds).encode()
+        return write_client(self.client_id, self.terms.find_digest(), self.last_round, self._phase, self._round)
 
     def load(self, data: bytes) -> None:
         """Go on from a dump of this client under the same terms.
@@ -245,11 +237,8 @@ class SecureClient:
         Raises:
           ProtocolError: if it is another client's, of other terms, or altered. Nothing of it is taken up.
         """
-        dump = ClientDump.decode(data)
-        check_dump(dump, self.client_id, self.terms.find_digest())
-        now = load_round(dump.rounds[0], self._agreement) if dump.rounds else None
-        self.last_round = dump.last_round[0] if dump.last_round else -1
-        self._phase, self._round = dump.phase.decode(), now
+        found = read_client(data, self.client_id, self.terms.find_digest(), self._agreement)
+        self.last_round, self._phase, self._round = found
 
     @contextmanager
     def _in_phase(self, phase: str) -> Iterator[ClientRound]:

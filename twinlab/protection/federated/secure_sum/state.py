@@ -89,7 +89,34 @@ class ClientDump(WireMessage):
     rounds: tuple[RoundDump, ...] = field(repr=False)
 
 
-def dump_round(now: ClientRound) -> RoundDump:
+def write_client(client_id: int, terms_digest: bytes, last_round: int, phase: str, now: ClientRound | None) -> bytes:
+    """A client in bytes, as `read_client` takes it up."""
+    rounds = () if now is None else (_write_round(now),)
+    last = (last_round,) if last_round >= 0 else ()
+    return ClientDump(client_id, terms_digest, last, phase.encode(), rounds).encode()
+
+
+def read_client(
+    data: bytes, client_id: int, terms_digest: bytes, agreement: KeyAgreement
+) -> tuple[int, str, ClientRound | None]:
+    """The last round, the phase that is due and the round under way of a client.
+
+    Raises:
+      ProtocolError: if the bytes are another client's, of other terms, or none that a client could have written.
+    """
+    dump = ClientDump.decode(data)
+    if (dump.client_id, dump.terms_digest) != (client_id, terms_digest):
+        raise ProtocolError(
+            "dump: expected this client's own under the terms of its round, got another's; keep one a client"
+        )
+    fits = len(dump.last_round) <= 1 and len(dump.rounds) <= 1 and bool(dump.rounds) == bool(dump.phase)
+    if not fits or not all(_is_possible(each, dump) for each in dump.rounds):
+        raise _explain_altered()
+    now = _read_round(dump.rounds[0], agreement) if dump.rounds else None
+    return (dump.last_round or (-1,))[0], dump.phase.decode(), now
+
+
+def _write_round(now: ClientRound) -> RoundDump:
     """A round as it is written down."""
     seed_shares, key_shares = (
         tuple(Share(owner, value) for owner, value in sorted(each.items()))
@@ -101,8 +128,8 @@ def dump_round(now: ClientRound) -> RoundDump:
     )
 
 
-def load_round(dump: RoundDump, agreement: KeyAgreement) -> ClientRound:
-    """The round that was written down. Raises `ProtocolError` where keys do not belong to their secrets."""
+def _read_round(dump: RoundDump, agreement: KeyAgreement) -> ClientRound:
+    """The round that was written down."""
     now = ClientRound(dump.round_id, dump.context, agreement, (dump.mask_secret, dump.share_secret, dump.seed))
     now.advertisement, now.digest = dump.advertisement, dump.digest
     now.meet(dump.peers)
@@ -111,48 +138,35 @@ def load_round(dump: RoundDump, agreement: KeyAgreement) -> ClientRound:
     now.sharers, now.survivors = dump.sharers, dump.survivors
     own = dump.advertisement
     if (own.mask_public, own.share_public) != (now.mask_keys.public, now.share_keys.public):
-        raise explain_bad_dump()
+        raise _explain_altered()
     return now
 
 
-def check_dump(dump: ClientDump, client_id: int, terms_digest: bytes) -> None:
-    """Refuse a dump of another client, of other terms, or one that no client could have made.
-
-    Raises:
-      ProtocolError: in all these cases.
-    """
-    if (dump.client_id, dump.terms_digest) != (client_id, terms_digest):
-        raise ProtocolError(
-            "dump: expected this client's own under the terms of its round, got another's; keep one a client"
-        )
-    fits = len(dump.last_round) <= 1 and len(dump.rounds) <= 1 and bool(dump.rounds) == bool(dump.phase)
-    for now in dump.rounds:
-        place = PHASES.index(dump.phase.decode()) if dump.phase in _LATER_PHASES else 0
-        ids = tuple(each.client_id for each in now.peers)
-        owners = tuple(tuple(share.owner for share in each) for each in (now.seed_shares, now.key_shares))
-        n_known = (0, 0, 1, 2, 3)[place]
-        held = {1: (), 2: (client_id,)}.get(place, now.sharers)
-        fits = fits and (
-            place > 0
-            and dump.last_round >= (now.round_id,)
-            and (now.advertisement.round_id, now.advertisement.client_id) == (now.round_id, client_id)
-            and now.advertisement.context == now.context
-            and bool(now.digest) == bool(ids) == (n_known >= 1)
-            and bool(now.sharers) == (n_known >= 2)
-            and bool(now.survivors) == (n_known >= 3)
-            and all(map(is_ascending, (ids, now.sharers, now.survivors)))
-            and set(now.survivors) <= set(now.sharers) <= set(ids)
-            and owners == (held, held)
-        )
-    if not fits:
-        raise explain_bad_dump()
+def _is_possible(now: RoundDump, dump: ClientDump) -> bool:
+    """Whether a client could know this, and no more, where the phase is due that the dump names."""
+    place = _DUE.index(dump.phase) if dump.phase in _DUE else -1
+    ids = tuple(each.client_id for each in now.peers)
+    owners = [tuple(share.owner for share in each) for each in (now.seed_shares, now.key_shares)]
+    held = ((), (dump.client_id,), now.sharers, now.sharers)[place]
+    own = now.advertisement
+    return (
+        place >= 0
+        and dump.last_round >= (now.round_id,)
+        and (own.round_id, own.client_id, own.context) == (now.round_id, dump.client_id, now.context)
+        and bool(now.digest) == bool(ids) == (place >= 1)
+        and bool(now.sharers) == (place >= 2)
+        and bool(now.survivors) == (place >= 3)
+        and all(map(is_ascending, (ids, now.sharers, now.survivors)))
+        and set(now.survivors) <= set(now.sharers) <= set(ids)
+        and owners == [held, held]
+    )
 
 
-def explain_bad_dump() -> ProtocolError:
-    """What to say of a dump that no client made."""
+def _explain_altered() -> ProtocolError:
     return ProtocolError(
         "dump: expected one that a client made, got an altered one; this client must begin a new round"
     )
 
 
-_LATER_PHASES = frozenset(phase.encode() for phase in PHASES[1:])
+#: Phases that may be due while a round is under way.
+_DUE = tuple(phase.encode() for phase in PHASES[1:])
