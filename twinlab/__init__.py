@@ -37,11 +37,14 @@ if TYPE_CHECKING:
     from twinlab.pipeline import Result, load_cohort, run
     from twinlab.pipeline.account import open_ledger
     from twinlab.pipeline.devices import explore_devices
+    from twinlab.pipeline.dishonest_server import play_dishonest_server
     from twinlab.pipeline.exploration import explore_privacy
     from twinlab.pipeline.joining import attack_joining
     from twinlab.pipeline.place import Scenario
     from twinlab.pipeline.reconstruction import attack_updates, draw_twin_rows
+    from twinlab.pipeline.secure_lesson import SecureLesson
     from twinlab.pipeline.sensor_lesson import SensorLesson
+    from twinlab.pipeline.trapped_model import offer_models
     from twinlab.protection import differential_privacy
     from twinlab.protection.federated import secure_sum
     from twinlab.release import DifferentialPrivacy, Message, NoGuarantee, Release, Transcript
@@ -88,7 +91,10 @@ _HOMES = {
     "RecordPrivacy": "twinlab.learn_choice:RecordPrivacy",
     "BudgetExhaustedError": "twinlab.errors:BudgetExhaustedError",
     "DifferentialPrivacy": "twinlab.release:DifferentialPrivacy",
+    "SecureLesson": "twinlab.pipeline.secure_lesson:SecureLesson",
     "SensorLesson": "twinlab.pipeline.sensor_lesson:SensorLesson",
+    "play_dishonest_server": "twinlab.pipeline.dishonest_server:play_dishonest_server",
+    "offer_models": "twinlab.pipeline.trapped_model:offer_models",
     "Message": "twinlab.release:Message",
     "NoGuarantee": "twinlab.release:NoGuarantee",
     "Release": "twinlab.release:Release",
@@ -116,6 +122,7 @@ __all__ = [
     "Release",
     "Result",
     "Scenario",
+    "SecureLesson",
     "SecureSum",
     "SensorLesson",
     "ShippedCohort",
@@ -136,7 +143,9 @@ __all__ = [
     "explore_devices",
     "explore_privacy",
     "load_cohort",
+    "offer_models",
     "open_ledger",
+    "play_dishonest_server",
     "run",
     "secure_sum",
     "widgets",

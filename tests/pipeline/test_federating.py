@@ -12,7 +12,7 @@ from twinlab.errors import IncompatibleChoicesError
 from twinlab.pipeline.band_task import put_weights, read_weights
 from twinlab.pipeline.federating import federate, find_clip_norm, plan_federation, prepare_federation
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
-from twinlab.release import DifferentialPrivacy, NoGuarantee
+from twinlab.release import DifferentialPrivacy, NoGuarantee, SecretShared
 
 SMALL = {"cohort.n_people": 20, "cohort.n_days": 10, "learn.kind": "federated", "learn.n_rounds": 4}
 
@@ -168,7 +168,8 @@ def test_devices_are_explored_under_changing_choices():
     assert counts["answered"] == run.rounds[0].report.n_replied
     assert run.rounds[0].is_liar.sum() == 2
     assert run.finding("steps").table[-1]["error"] == run.rounds[-1].errors["steps"]
-    assert run.sent.shape == (12, 40)
+    assert run.sent.shape == (len(run.sent_by), 40)
+    assert 5 < len(run.sent_by) <= 12
     assert np.nanmax(np.abs(run.sent)) <= 1
     short = exploration.run({"dropout": 0.9})
     assert "expected usable replies" in short.training.stopped_because
@@ -188,3 +189,33 @@ def test_a_stopped_federation_keeps_its_finished_rounds():
     run = exploration.run(progress=stop)
     assert len(run.rounds) == 2
     assert "stopped early" in run.finding("steps").sentence
+
+
+def test_masked_updates_give_the_weights_of_plain_ones_and_the_server_reads_none(experiment, ground):
+    few = experiment.with_({"learn.n_rounds": 2, "learn.aggregation": "secure"})
+    plain, masked = federate(experiment.with_({"learn.n_rounds": 2}), ground), federate(few, ground)
+    for name, value in plain.state.items():
+        assert torch.allclose(masked.state[name], value, atol=1e-5)
+    result = tl.run(few.with_({"learn.dropout": 0.2}))
+    rows = result.transcript.rows()
+    assert {row["what"].split(",")[0] for row in rows if row["receiver"] == "server"} == {
+        *("identity key", "keys of the round", "sealed shares", "masked update", "signed list of survivors"),
+        "shares that open the sum",
+    }
+    sent = [message for message in result.transcript.seen_by("server") if message.kind.startswith("masked update")]
+    assert all(isinstance(message.guarantee, SecretShared) for message in sent)
+    for message in sent:
+        for payload in message.payload:
+            assert payload["masked"].dtype == np.uint32
+            assert abs(payload["masked"].mean() / 2**32 - 0.5) < 0.06  # of 1000 uniform numbers, 6 standard deviations
+
+
+def test_devices_that_add_the_noise_themselves_keep_the_same_promise(experiment):
+    changes = {"learn.aggregation": "secure", "learn.privacy.kind": "person", "learn.privacy.noise_at": "devices"}
+    at_devices = experiment.with_({**changes, "learn.n_rounds": 2})
+    at_server = at_devices.with_({"learn.privacy.noise_at": "server"})
+    results = [tl.run(each) for each in (at_devices, at_server)]
+    assert results[0].federation.is_complete
+    assert results[0].releases[0].guarantee.epsilon == results[1].releases[0].guarantee.epsilon
+    # more noise in all, since the fewest who may open a sum must suffice, so updates are shortened further
+    assert find_clip_norm(at_devices) < find_clip_norm(at_server)

@@ -7,14 +7,18 @@ if TYPE_CHECKING:
     from twinlab.charts.audit import draw_badge
     from twinlab.charts.budget import draw_budget, make_budget
     from twinlab.charts.day import draw_days, draw_rhythm
+    from twinlab.charts.device_map import draw_device_map, make_device_map
+    from twinlab.charts.federation import draw_rounds, draw_traffic, make_rounds, make_traffic
     from twinlab.charts.finding import draw_findings
     from twinlab.charts.flow import draw_flow
     from twinlab.charts.forecast import draw_forecast
     from twinlab.charts.frontier import draw_frontier, make_frontier
+    from twinlab.charts.masking import draw_masking
     from twinlab.charts.meaning import draw_meaning, make_meaning
     from twinlab.charts.outlook import draw_outlook, make_outlook
     from twinlab.charts.personalization import draw_personalization
     from twinlab.charts.picture import save_chart
+    from twinlab.charts.recovery import draw_noise_price, draw_record, draw_recovery
     from twinlab.charts.sensor_noise import (
         draw_mechanisms,
         draw_people_needed,
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
         draw_stream_errors,
         make_people_needed,
     )
+    from twinlab.charts.server_view import draw_server_view, make_server_view
     from twinlab.charts.theme import describe, use_offline_charts
     from twinlab.charts.what_if import draw_what_if
 
@@ -30,24 +35,36 @@ _HOMES = {
     "draw_badge": "audit",
     "draw_budget": "budget",
     "draw_days": "day",
+    "draw_device_map": "device_map",
     "draw_findings": "finding",
     "draw_flow": "flow",
     "draw_forecast": "forecast",
     "draw_frontier": "frontier",
+    "draw_masking": "masking",
     "draw_meaning": "meaning",
     "draw_mechanisms": "sensor_noise",
+    "draw_noise_price": "recovery",
     "draw_outlook": "outlook",
     "draw_people_needed": "sensor_noise",
     "draw_personalization": "personalization",
+    "draw_record": "recovery",
+    "draw_recovery": "recovery",
     "draw_rhythm": "day",
+    "draw_rounds": "federation",
+    "draw_server_view": "server_view",
     "draw_stream": "sensor_noise",
     "draw_stream_errors": "sensor_noise",
+    "draw_traffic": "federation",
     "draw_what_if": "what_if",
     "make_budget": "budget",
+    "make_device_map": "device_map",
     "make_frontier": "frontier",
     "make_meaning": "meaning",
     "make_outlook": "outlook",
     "make_people_needed": "sensor_noise",
+    "make_rounds": "federation",
+    "make_server_view": "server_view",
+    "make_traffic": "federation",
     "save_chart": "picture",
     "use_offline_charts": "theme",
 }
@@ -57,24 +74,36 @@ __all__ = [
     "draw_badge",
     "draw_budget",
     "draw_days",
+    "draw_device_map",
     "draw_findings",
     "draw_flow",
     "draw_forecast",
     "draw_frontier",
+    "draw_masking",
     "draw_meaning",
     "draw_mechanisms",
+    "draw_noise_price",
     "draw_outlook",
     "draw_people_needed",
     "draw_personalization",
+    "draw_record",
+    "draw_recovery",
     "draw_rhythm",
+    "draw_rounds",
+    "draw_server_view",
     "draw_stream",
     "draw_stream_errors",
+    "draw_traffic",
     "draw_what_if",
     "make_budget",
+    "make_device_map",
     "make_frontier",
     "make_meaning",
     "make_outlook",
     "make_people_needed",
+    "make_rounds",
+    "make_server_view",
+    "make_traffic",
     "save_chart",
     "use_offline_charts",
 ]

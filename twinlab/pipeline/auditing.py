@@ -136,7 +136,7 @@ def make_federated_step(private: PrivateSum, n_parameters: int) -> PrivateStep:
     """One round's noisy sum of devices' updates, as an audit calls it."""
 
     def make(noise_multiplier: float) -> Privatizer:
-        once = replace(private, noise_multiplier=noise_multiplier)
+        once = replace(private, noise_multiplier=noise_multiplier, is_noisy_already=False)
 
         def privatize(updates: np.ndarray) -> np.ndarray:
             start = {"weights": np.zeros(updates.shape[1], np.float32)}

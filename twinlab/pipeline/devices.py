@@ -75,6 +75,8 @@ class RoundView:
       is_liar: bool (device,): who was made to lie; the server does not know it.
       sent: some numbers that the server read of a few devices in this round; see `DevicesRun`.
       sent_by: whose numbers they are, a device a row.
+      recognized: how many of those devices, of how many that were seen in the round before, too, are told from the
+        others by their numbers alone; by chance it is one.
     """
 
     report: RoundReport
@@ -83,6 +85,7 @@ class RoundView:
     is_liar: np.ndarray = field(repr=False)
     sent: np.ndarray = field(repr=False)
     sent_by: tuple[int, ...]
+    recognized: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -279,6 +282,8 @@ class _Watch:
         if sender == SERVER:
             self._asked.add(device)
             self._model = payload.get("arrays") or self._model
+        elif self.is_masked and "masked" not in payload:
+            return  # keys and shares; a device is in the sum once its masked update is there
         elif sender == DEVICE and "error" not in payload:
             self._heard.add(device)
             if len(self._sent) < N_SHOWN_DEVICES or device in self._sent:
@@ -303,7 +308,10 @@ class _Watch:
             lost = REFUSED if device in refused else VANISHED
             status[device] = ANSWERED if device in self._heard - refused else lost
         state = {name: torch.from_numpy(np.ascontiguousarray(value))[None] for name, value in arrays.items()}
-        view = RoundView(report, self._judge(state), tuple(status), self._liars, *self.list_sent())
+        sent, sent_by = self.list_sent()
+        before = self.views[-1] if self.views else None
+        recognized = count_recognized(sent, sent_by, before.sent, before.sent_by) if before is not None else (0, 0)
+        view = RoundView(report, self._judge(state), tuple(status), self._liars, sent, sent_by, recognized)
         self.views.append(view)
         self._asked, self._heard, self._sent = set(), set(), {}
         if self._tell is not None:
@@ -319,6 +327,30 @@ class _Watch:
             return shown, sent_by
         scale = float(np.abs(shown[np.isfinite(shown)]).max(initial=0.0))
         return shown / scale if scale else shown, sent_by
+
+
+def count_recognized(
+    sent: np.ndarray, sent_by: tuple[int, ...], before: np.ndarray, before_by: tuple[int, ...]
+) -> tuple[int, int]:
+    """How many devices a server recognizes by numbers alone: whose earlier numbers are most alike are its own.
+
+    Args:
+      sent: (device, weight) of a round.
+      sent_by: whose they are.
+      before, before_by: the same of an earlier round.
+
+    Returns:
+      How many are recognized, and how many sent finite numbers in both rounds. By chance one is recognized.
+    """
+    both = [device for device in sent_by if device in before_by]
+    now = np.array([sent[sent_by.index(device)] for device in both]).reshape(len(both), -1)
+    then = np.array([before[before_by.index(device)] for device in both]).reshape(len(both), -1)
+    is_known = np.isfinite(now).all(axis=1) & np.isfinite(then).all(axis=1)
+    now, then = (each[is_known] - each[is_known].mean(axis=1, keepdims=True) for each in (now, then))
+    lengths = np.linalg.norm(now, axis=1)[:, None] * np.linalg.norm(then, axis=1)[None]
+    alike = np.divide(now @ then.T, lengths, out=np.full(lengths.shape, -1.0), where=lengths > 0)
+    n_known = int(is_known.sum())
+    return (int((alike.argmax(axis=1) == np.arange(n_known)).sum()), n_known) if n_known else (0, 0)
 
 
 def _find_liars(experiment: Experiment, n_devices: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from twinlab.protection.differential_privacy.randomness import open_noise
 from twinlab.protection.federated.fault import FaultPlan, PlantedFault
 from twinlab.protection.federated.federation import FederatedSettings, FederatedTraining, train_federated
 from twinlab.protection.federated.private_sum import PrivateSum
+from twinlab.protection.federated.secure_terms import SecureTerms
 from twinlab.protection.federated.task import DevicePolicy, LocalTraining
 from twinlab.release import DifferentialPrivacy, Guarantee, Message, NoGuarantee, SecretShared, Transcript
 from twinlab.roles import Progress, report_nothing
@@ -34,6 +35,7 @@ from twinlab.twins.population import Population
 SERVER, DEVICE = "server", "device"
 #: What a server that adds reads of one device.
 VISIBLE_UPDATES = NoGuarantee("updates are visible to the server")
+KEYS_AND_LISTS = NoGuarantee("keys, lists and sealed shares, which hold nothing of a reading")
 #: Noise that a whole private training may leave in one weight, by start; as for central training.
 _NOISE_PER_WEIGHT = {"simulated": 0.004, "constant": 0.03}
 #: An update that needs no bound for privacy is bounded all the same, against liars.
@@ -108,6 +110,11 @@ def find_clip_norm(experiment: Experiment) -> float:
     if not noise:
         return _OPEN_BOUND
     expected = _count_expected(experiment)
+    if _asks_devices_for_noise(learn):
+        assert isinstance(learn.aggregation, SecureSum)
+        # each device adds so much that those of a group who must stay suffice; together that is more
+        must_stay = learn.aggregation.threshold_share * min(learn.aggregation.group_size, expected)
+        noise *= math.sqrt(expected / must_stay)
     return min(1.0, _NOISE_PER_WEIGHT[learn.start] * expected / (math.sqrt(learn.n_rounds) * noise))
 
 
@@ -117,6 +124,15 @@ def plan_federation(experiment: Experiment) -> tuple[Event, ...]:
     if not isinstance(privacy, FederatedPrivacy) or privacy.rehearsal:
         return ()
     return (RepeatedEvent(GaussianEvent(find_noise_multiplier(experiment)), read_federated(experiment).n_rounds),)
+
+
+def describe_weights(experiment: Experiment) -> Guarantee:
+    """What is promised about the weights that a federation releases."""
+    privacy = read_federated(experiment).privacy
+    if not isinstance(privacy, FederatedPrivacy):
+        return OPEN_WEIGHTS
+    events = plan_federation(experiment)
+    return describe_training_guarantee(events, experiment.budget.delta, is_rehearsal=privacy.rehearsal)
 
 
 def learn_federated(
@@ -145,10 +161,7 @@ def learn_federated(
     training = federate(experiment, ground, progress, on_message=book.note, on_round=on_round)
     if transcript is not None:
         book.write(transcript)
-    guarantee: Guarantee = OPEN_WEIGHTS
-    privacy = read_federated(experiment).privacy
-    if isinstance(privacy, FederatedPrivacy):
-        guarantee = describe_training_guarantee(events, experiment.budget.delta, is_rehearsal=privacy.rehearsal)
+    guarantee = describe_weights(experiment)
     private = make_private_sum(experiment)
     return Learned(
         ground.put(training.state), guarantee, ground.start, events, federation=training, private_sum=private
@@ -182,7 +195,7 @@ def federate(
         progress=progress,
         on_message=on_message,
         on_round=on_round,
-        **_choose_aggregation(read_federated(experiment)),
+        secure=make_terms(experiment),
     )
 
 
@@ -210,7 +223,8 @@ def plan_settings(experiment: Experiment, n_devices: int) -> FederatedSettings:
         quorum=max(1, math.ceil(learn.quorum_share * n_asked)),
         seed=experiment.seed,
         strict=False,
-        max_update_norm=find_clip_norm(experiment) * 1.01,
+        # a sum with noise in it is longer than any update, and hides how long each was
+        max_update_norm=None if _asks_devices_for_noise(learn) else find_clip_norm(experiment) * 1.01,
         n_malicious=learn.n_malicious,
         proximal=0.1 if learn.strategy == "fedprox" else 0.0,
         server_momentum=0.5 if learn.strategy == "fedavgm" else 0.0,
@@ -218,24 +232,45 @@ def plan_settings(experiment: Experiment, n_devices: int) -> FederatedSettings:
     )
 
 
-def _choose_aggregation(learn: FederatedLearning) -> dict[str, Any]:
-    """Arguments that only a secure sum has."""
-    return {}
+def make_terms(experiment: Experiment) -> SecureTerms | None:
+    """How updates are masked; None where the server reads each."""
+    learn = read_federated(experiment)
+    if not isinstance(learn.aggregation, SecureSum):
+        return None
+    is_noisy = _asks_devices_for_noise(learn)
+    return SecureTerms(
+        group_size=learn.aggregation.group_size,
+        threshold_share=learn.aggregation.threshold_share,
+        clip_norm=find_clip_norm(experiment),
+        noise=_open_noise(experiment) if is_noisy else None,
+        noise_multiplier=find_noise_multiplier(experiment) if is_noisy else 0.0,
+    )
 
 
 def make_private_sum(experiment: Experiment) -> PrivateSum | None:
     """Noise of the operating system's randomness on each round's sum; None where nobody is protected."""
-    privacy = read_federated(experiment).privacy
-    if not isinstance(privacy, FederatedPrivacy):
+    learn = read_federated(experiment)
+    if not isinstance(learn.privacy, FederatedPrivacy):
         return None
-    source = open_noise(rehearsal=True, seed=experiment.seed) if privacy.rehearsal else open_noise()
     return PrivateSum(
         clip_norm=find_clip_norm(experiment),
         noise_multiplier=find_noise_multiplier(experiment),
         expected_clients=_count_expected(experiment),
-        noise=lambda shape: draw_gaussian(source, math.prod(shape)).view(shape).numpy(),
+        noise=_open_noise(experiment),
         charge=lambda _: None,  # all rounds are paid for before the first
+        is_noisy_already=_asks_devices_for_noise(learn),
     )
+
+
+def _asks_devices_for_noise(learn: FederatedLearning) -> bool:
+    return isinstance(learn.privacy, FederatedPrivacy) and learn.privacy.noise_at == "devices"
+
+
+def _open_noise(experiment: Experiment) -> Callable[[tuple[int, ...]], np.ndarray]:
+    """Standard normal numbers of the operating system; for a rehearsal those of the experiment's seed."""
+    is_rehearsal = getattr(read_federated(experiment).privacy, "rehearsal", False)
+    source = open_noise(rehearsal=True, seed=experiment.seed) if is_rehearsal else open_noise()
+    return lambda shape: draw_gaussian(source, math.prod(shape)).view(shape).numpy()
 
 
 def plan_faults(experiment: Experiment, n_devices: int) -> FaultPlan | None:
@@ -279,7 +314,7 @@ class Book:
     def write(self, transcript: Transcript) -> None:
         """Records in the order of rounds."""
         for (number, sender, receiver, kind), row in self._rows.items():
-            guarantee = self._describe(receiver)
+            guarantee = self._describe(receiver) if kind.startswith("train") else KEYS_AND_LISTS
             words = f"{_WORDS.get((sender, kind), kind)}, round {number}"
             transcript.record(
                 Message(sender, receiver, words, row["bytes"], 0.0, row["payloads"], guarantee, row["messages"])
@@ -300,4 +335,19 @@ class Book:
         return found
 
 
-_WORDS = {(SERVER, "train"): "model", (DEVICE, "train"): "update"}
+_WORDS = {
+    (SERVER, "train"): "model",
+    (DEVICE, "train"): "update",
+    (SERVER, "train.mask"): "model and sealed shares",
+    (DEVICE, "train.mask"): "masked update",
+    (SERVER, "query.identity"): "question who is there",
+    (DEVICE, "query.identity"): "identity key",
+    (SERVER, "query.advertise"): "invitation",
+    (DEVICE, "query.advertise"): "keys of the round",
+    (SERVER, "query.share_keys"): "list of keys",
+    (DEVICE, "query.share_keys"): "sealed shares",
+    (SERVER, "query.confirm"): "list of survivors",
+    (DEVICE, "query.confirm"): "signed list of survivors",
+    (SERVER, "query.unmask"): "confirmations",
+    (DEVICE, "query.unmask"): "shares that open the sum",
+}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twinlab.widgets.control import Pick, Slide, Tick, Write
+    from twinlab.widgets.federated_devices import FederatedDevices
     from twinlab.widgets.form import controls_for
     from twinlab.widgets.live import LiveChart
     from twinlab.widgets.meet_your_twin import MeetYourTwin
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from twinlab.widgets.tune_epsilon import TuneEpsilon
 
 _HOMES = {
+    "FederatedDevices": "federated_devices",
     "LiveChart": "live",
     "MeetYourTwin": "meet_your_twin",
     "NoiseAtTheSensor": "noise_at_the_sensor",
@@ -28,6 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "FederatedDevices",
     "LiveChart",
     "MeetYourTwin",
     "NoiseAtTheSensor",

@@ -30,6 +30,8 @@ FaultKind = Literal[
 NEEDS_SINGLE_REPLIES = frozenset({"duplicate", "wrong_shape", "missing_key"})
 
 HUGE_WEIGHT = 10**9
+#: Sets the draw of a phase apart from that of whether a device drops.
+_PHASE_DRAW = 1
 #: A flipped update is sent this many times over.
 _FLIP_FACTOR = 10.0
 
@@ -60,7 +62,8 @@ class FaultPlan:
     """Which device fails how, and when. A device may have several faults at once.
 
     Attributes:
-      drop_probability: with which each device vanishes in each round, drawn from seed, round and device alone.
+      drop_probability: with which each device vanishes in each round, drawn from seed, round and device alone; under
+        a secure sum, at a phase drawn likewise.
       planted: explicit faults.
       seed: of the draws.
 
@@ -90,6 +93,31 @@ class FaultPlan:
                 for device in sorted(present & set(fault.devices)):
                     found[device].append(fault.kind)
         return dict(found)
+
+    def find_in_phase(
+        self, round_number: int, devices: Sequence[int], phase: int, n_phases: int, reply_phase: int
+    ) -> dict[int, list[FaultKind]]:
+        """Faults of delivery where a round has several phases.
+
+        Devices vanish or fail at a phase drawn from seed, round and device, so that all happen; a late or repeated
+        reply is that of the phase in which the update is sent.
+
+        Args:
+          round_number, devices: see `find`.
+          phase, n_phases: which of how many, from 0.
+          reply_phase: in which the update is sent.
+        """
+        found: dict[int, list[FaultKind]] = {}
+        for device, kinds in self.find(round_number, devices).items():
+            due = {"drop", "error"} if self.draw_phase(round_number, device, n_phases) <= phase else set()
+            due |= {"late", "duplicate"} if phase == reply_phase else set()
+            if here := [kind for kind in kinds if kind in due]:
+                found[device] = here
+        return found
+
+    def draw_phase(self, round_number: int, device: int, n_phases: int) -> int:
+        """The phase, from 0, at which this device vanishes in this round, should it."""
+        return int(draw_shares(self.seed, round_number, device, _PHASE_DRAW)[0] * n_phases)
 
 
 def tamper_record(content: RecordDict, sent: RecordDict, kinds: Sequence[FaultKind]) -> RecordDict:

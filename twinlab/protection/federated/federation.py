@@ -30,6 +30,9 @@ from twinlab.protection.federated.flower import (
 )
 from twinlab.protection.federated.grid import EmbeddedGrid, OnMessage, Replies
 from twinlab.protection.federated.private_sum import PrivateSum
+from twinlab.protection.federated.secure_device import SecureProgram, make_secure_app
+from twinlab.protection.federated.secure_grid import SecureGrid
+from twinlab.protection.federated.secure_terms import FEWEST_IN_A_GROUP, SecureTerms
 from twinlab.protection.federated.strategy import (
     MEANS,
     GuardedStrategy,
@@ -112,10 +115,10 @@ class FederatedSettings:
                 f"federation: {self.strategy} compares single updates; choose replies each, or strategy fedavg"
             )
 
-    def make_admission(self) -> Admission:
-        """The rules of admission among these settings."""
+    def make_admission(self, *, may_be_long: bool = False) -> Admission:
+        """The rules of admission among these settings; updates may be long where noise is in them already."""
         return Admission(
-            max_update_norm=self.max_update_norm,
+            max_update_norm=None if may_be_long else self.max_update_norm,
             too_long=self.too_long,
             weighting=self.weighting,
             max_weight=self.max_weight,
@@ -164,6 +167,7 @@ def train_federated(
     initial: State,
     policy: DevicePolicy | None = None,
     private: PrivateSum | None = None,
+    secure: SecureTerms | None = None,
     faults: FaultPlan | None = None,
     checkpoint: Path | None = None,
     progress: Progress = report_nothing,
@@ -172,8 +176,8 @@ def train_federated(
 ) -> FederatedTraining:
     """Train one model on many devices whose rows stay where they are.
 
-    Without `private`, updates are visible to the server and promise nothing. A run that is interrupted, stopped by a
-    callback that raises, short of usable replies or at the end of its budget returns its finished rounds.
+    Without `private` and `secure`, updates are visible to the server and promise nothing. A run that is interrupted,
+    stopped by a callback that raises, short of usable replies or at the end of its budget returns its finished rounds.
 
     Args:
       task: the model and each device's rows; private.
@@ -182,6 +186,9 @@ def train_federated(
       initial: parameters of a fleet of one to start from; public.
       policy: what devices let out and keep; the default one when None.
       private: person-level noise at the server; devices then clip to its bound themselves, too.
+      secure: terms by which devices are added in groups, so that the server reads sums alone; devices then clip to its
+        bound and report no metrics. If a round asks fewer devices than a group has, the group is made smaller. Noise
+        of devices lengthens sums, so that no `max_update_norm` holds for them.
       faults: planted; none when None.
       checkpoint: file written after each round; if it exists, the run goes on from it.
       progress: called within a round as progress("devices answer", ...) and after it as progress("rounds", ...).
@@ -195,12 +202,17 @@ def train_federated(
     """
     settings, policy = settings or FederatedSettings(), policy or DevicePolicy()
     _check(task, settings, initial, policy, private, checkpoint)
-    policy = _tighten(policy, settings, private)
+    secure = None if secure is None else _fit_terms(secure, settings, task.n_devices)
+    policy = _tighten(policy, settings, private, secure)
     shared = {name: value for name, value in initial.items() if name not in policy.personal}
     personal = {name: initial[name] for name in policy.personal}
-    program = DeviceProgram(task, training, policy, personal_start=personal)
+    trained = DeviceProgram(task, training, policy, personal_start=personal)
+    program = trained if secure is None else SecureProgram(trained, secure, faults)
+    app = make_client_app(task, training, policy, personal_start=personal)
+    if isinstance(program, SecureProgram):
+        app = make_secure_app(program)
     grid = EmbeddedGrid(
-        make_client_app(task, training, policy, personal_start=personal),
+        app,
         task.n_devices,
         program=program if settings.mode == "cohort" else None,
         replies=settings.replies,
@@ -212,17 +224,20 @@ def train_federated(
     )
     strategy = GuardedStrategy(
         settings.make_strategy(task.n_devices),
-        settings.make_admission(),
+        settings.make_admission(may_be_long=secure is not None and secure.noise is not None),
         clients_per_round=settings.clients_per_round,
         seed=settings.seed,
-        sums=settings.replies == "sum",
+        sums=settings.replies == "sum" or secure is not None,
         private=private,
         on_round=on_round,
         progress=progress,
         checkpoint=checkpoint,
-        fingerprint=_fingerprint(task, training, settings, policy, private, faults, initial),
+        fingerprint=_fingerprint(
+            (task.fleet, task.n_devices, training, policy, private, secure, faults), settings, initial
+        ),
     )
-    result = run_strategy(strategy, grid, shared, settings.n_rounds)
+    seen = grid if secure is None else SecureGrid(grid, secure, seed=settings.seed)
+    result = run_strategy(strategy, seen, shared, settings.n_rounds)
     is_complete = len(strategy.rounds) >= settings.n_rounds
     return FederatedTraining(
         state=unpack_state(result.arrays),
@@ -302,14 +317,41 @@ def _check(
         )
 
 
-def _tighten(policy: DevicePolicy, settings: FederatedSettings, private: PrivateSum | None) -> DevicePolicy:
+def _fit_terms(secure: SecureTerms, settings: FederatedSettings, n_devices: int) -> SecureTerms:
+    """The terms for so many devices, checked against settings that secure sums exclude."""
+    if settings.strategy not in MEANS:
+        raise IncompatibleChoicesError(
+            f"federation: {settings.strategy} compares single updates, and secure sums hide them; choose strategy "
+            "fedavg, or no secure sum"
+        )
+    if settings.replies == "sum":
+        raise IncompatibleChoicesError(
+            "federation: secure sums take the place of a trusted adder; choose replies each, or no secure sum"
+        )
+    if settings.weighting != "uniform":
+        raise IncompatibleChoicesError(
+            "federation: secure sums count each device the same; choose weighting uniform, or no secure sum"
+        )
+    n_asked = settings.clients_per_round or n_devices
+    if n_asked < FEWEST_IN_A_GROUP:
+        raise SpecificationError(
+            f"secure sum: expected at least {FEWEST_IN_A_GROUP} devices a round, got {n_asked}; ask more, or choose no "
+            "secure sum"
+        )
+    return replace(secure, group_size=min(secure.group_size, n_asked))
+
+
+def _tighten(
+    policy: DevicePolicy, settings: FederatedSettings, private: PrivateSum | None, secure: SecureTerms | None
+) -> DevicePolicy:
     """The policy less what this federation has no use for."""
     if settings.weighting == "uniform":
         # nobody needs to know how many rows a device has
         policy = replace(policy, weighting="uniform")
-    if private is not None:
-        bound = private.clip_norm if policy.clip_norm is None else min(policy.clip_norm, private.clip_norm)
-        policy = replace(policy, clip_norm=bound, reports=())
+    for bounded in (private, secure):
+        if bounded is not None:
+            bound = bounded.clip_norm if policy.clip_norm is None else min(policy.clip_norm, bounded.clip_norm)
+            policy = replace(policy, clip_norm=bound, reports=())
     return policy
 
 
@@ -322,18 +364,9 @@ def _guard(progress: Progress) -> Progress:
     return call
 
 
-def _fingerprint(
-    task: LocalTask,
-    training: LocalTraining,
-    settings: FederatedSettings,
-    policy: DevicePolicy,
-    private: PrivateSum | None,
-    faults: FaultPlan | None,
-    initial: State,
-) -> str:
+def _fingerprint(choices: tuple[object, ...], settings: FederatedSettings, initial: State) -> str:
     """Of all public choices but the number of rounds, which a later run may raise."""
-    choices = (task.fleet, task.n_devices, training, replace(settings, n_rounds=1), policy, private, faults)
-    digest = hashlib.sha256(repr(choices).encode())
+    digest = hashlib.sha256(repr((*choices, replace(settings, n_rounds=1))).encode())
     for name in sorted(initial):
         digest.update(name.encode() + initial[name].numpy().tobytes())
     return digest.hexdigest()

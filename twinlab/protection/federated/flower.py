@@ -67,6 +67,7 @@ __all__ = [
     "METRICS",
     "N_DEVICES",
     "PROXIMAL",
+    "REFUSED",
     "ROUND",
     "TRAIN_LOSS",
     "WEIGHT",
@@ -109,6 +110,8 @@ __all__ = [
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
 WEIGHT, ROUND, PROXIMAL = "num-examples", "server-round", "proximal-mu"
 TRAIN_LOSS, N_DEVICES = "train_loss", "n-devices"
+#: Code of an error reply by which a device, or the server for it, says what it refuses in a secure sum.
+REFUSED = 1001
 
 #: Guards the identity, which is one per process: a second run in another thread waits for the first.
 _ONE_RUN = threading.RLock()

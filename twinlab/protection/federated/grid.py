@@ -39,6 +39,7 @@ from twinlab.protection.federated.flower import (
     unpack_arrays,
     unpack_state,
 )
+from twinlab.protection.federated.secure_terms import MASKED, PHASE_TYPES
 from twinlab.protection.federated.update import PreSum, Updates
 from twinlab.roles import Progress, report_nothing
 
@@ -49,6 +50,8 @@ OnMessage = Callable[[str, str, str, int, dict[str, Any]], None]
 SERVER, DEVICE, ADDER = "server", "device", "adder"
 #: Node numbers start here, apart from the server's; a SuperLink draws them, ours are stable so that runs repeat.
 FIRST_NODE = 1000
+#: Types of the messages of a round that is a secure sum, and in which of them the masked update comes.
+_PHASES, _REPLY_PHASE = tuple(PHASE_TYPES.values()), PHASE_TYPES["mask"]
 #: What Flower's runtimes report when an app raises, and a fault that was planted.
 _APP_RAISED, _PLANTED = 5, 1000
 
@@ -59,6 +62,19 @@ class Program(Protocol):
     def train(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
     def evaluate(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
     def query(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
+
+
+class PhaseProgram(Program, Protocol):
+    """A program that also answers messages which differ from device to device, as a secure sum's do."""
+
+    @property
+    def together(self) -> frozenset[str]:
+        """Their types."""
+        ...
+
+    def answer(  # noqa: D102
+        self, kind: str, contents: Sequence[RecordDict], contexts: Sequence[Context]
+    ) -> list[RecordDict | Error]: ...
 
 
 class EmbeddedGrid(Grid):
@@ -75,7 +91,7 @@ class EmbeddedGrid(Grid):
         app: ClientApp,
         n_devices: int,
         *,
-        program: Program | None = None,
+        program: Program | PhaseProgram | None = None,
         replies: Replies = "each",
         weighting: Literal["uniform", "claimed"] = "claimed",
         faults: FaultPlan | None = None,
@@ -166,8 +182,10 @@ class EmbeddedGrid(Grid):
         groups: defaultdict[tuple[str, int], list[Message]] = defaultdict(list)
         for message in sent:
             number_message(message, f"message-{next(self._numbers)}")
+            kind = message.metadata.message_type
             # a strategy hands the same records to all; what is the same is answered together
-            groups[message.metadata.message_type, id(message.content)].append(message)
+            key = 0 if kind in getattr(self._program, "together", ()) else id(message.content)
+            groups[kind, key].append(message)
         done = 0
         for (kind, _), group in groups.items():
             self._note_down(group)
@@ -192,7 +210,7 @@ class EmbeddedGrid(Grid):
         content = group[0].content
         round_number = int(read_setting(content, ROUND, 0))
         devices = [message.metadata.dst_node_id - FIRST_NODE for message in group]
-        faults = self._faults.find(round_number, devices) if kind == "train" else {}
+        faults = self._find_faults(kind, round_number, devices)
         answer = getattr(self._program, kind, None) if kind in ("train", "evaluate", "query") else None
         alive = []
         for message, device in zip(group, devices, strict=True):
@@ -200,6 +218,9 @@ class EmbeddedGrid(Grid):
                 self._box[message.metadata.message_id].append(_fail(message, _PLANTED, "planted fault"))
             elif "drop" not in faults.get(device, ()):
                 alive.append(message)
+        if kind in getattr(self._program, "together", ()):
+            self._answer_together(kind, alive, faults, done, total)
+            return
         if answer is None:
             self._answer_singly(alive, faults, done, total)
             return
@@ -214,6 +235,34 @@ class EmbeddedGrid(Grid):
         if len(added):
             self._box[alive[0].metadata.message_id].append(Message(added.make_record(), reply_to=alive[0]))
 
+    def _find_faults(self, kind: str, round_number: int, devices: Sequence[int]) -> dict[int, list[FaultKind]]:
+        """Planted faults of these devices in what they are asked."""
+        if kind in _PHASES:
+            at = _PHASES.index(kind)
+            return self._faults.find_in_phase(round_number, devices, at, len(_PHASES), _PHASES.index(_REPLY_PHASE))
+        return self._faults.find(round_number, devices) if kind == "train" else {}
+
+    def _answer_together(
+        self, kind: str, group: list[Message], faults: dict[int, list[FaultKind]], done: int, total: int
+    ) -> None:
+        """Messages that differ from device to device, a few hundred at once."""
+        for first in range(0, len(group), CHUNK_DEVICES):
+            chunk = group[first : first + CHUNK_DEVICES]
+            for message, answer in zip(chunk, self._run_phase(kind, chunk), strict=True):
+                reply = answer if isinstance(answer, Message) else Message(answer, reply_to=message)
+                self._deliver(message, reply, faults.get(message.metadata.dst_node_id - FIRST_NODE, ()))
+            self._progress("devices answer", done + first + len(chunk), total)
+
+    def _run_phase(self, kind: str, messages: list[Message]) -> list[Any]:
+        """Answers of all; if somebody fails, of each alone."""
+        contexts = [self.find_context(message.metadata.dst_node_id) for message in messages]
+        try:
+            return self._program.answer(kind, [message.content for message in messages], contexts)  # type: ignore
+        except Exception as error:
+            if self._strict or len(messages) == 1:
+                return [self._catch(messages[0], error)]
+        return [found for message in messages for found in self._run_phase(kind, [message])]
+
     def _answer_singly(self, group: list[Message], faults: dict[int, list[FaultKind]], done: int, total: int) -> None:
         """Each message through the app, with records of its own that the app may change."""
         for place, message in enumerate(group):
@@ -224,7 +273,7 @@ class EmbeddedGrid(Grid):
                 reply = self._app(message, self.find_context(message.metadata.dst_node_id))
             except Exception as error:
                 reply = self._catch(message, error)
-            if device in faults and reply.has_content():
+            if device in faults and reply.has_content() and message.metadata.message_type not in _PHASES:
                 reply.content = tamper_record(reply.content, content, faults[device])
             self._deliver(message, reply, faults.get(device, ()))
             self._progress("devices answer", done + place + 1, total)
@@ -290,12 +339,12 @@ class EmbeddedGrid(Grid):
 
     def _note_down(self, group: list[Message]) -> None:
         """Count and tell what the server sends."""
-        content = group[0].content
-        n_bytes = count_bytes(content)
-        self.bytes_down += n_bytes * len(group)
+        sizes = {id(message.content): count_bytes(message.content) for message in group}
         self.n_messages += len(group)
-        if self._on_message is not None:
-            for message in group:
+        for message in group:
+            n_bytes = sizes[id(message.content)]
+            self.bytes_down += n_bytes
+            if self._on_message is not None:
                 payload = _describe(message, message.metadata.dst_node_id)
                 self._on_message(SERVER, DEVICE, message.metadata.message_type, n_bytes, payload)
 
@@ -321,10 +370,17 @@ def _fail(message: Message, code: int, reason: str) -> Message:
 
 
 def _describe(message: Message, node_id: int) -> dict[str, Any]:
-    """A message as plain arrays and numbers, for whoever keeps a transcript."""
+    """A message as plain arrays and numbers, for whoever keeps a transcript.
+
+    A masked update stands apart as "masked", uint32; of keys and shares the number of bytes is told.
+    """
     found: dict[str, Any] = {"node": node_id}
     if message.has_error():
         return {**found, "error": message.error.reason}
     for name, record in message.content.items():
-        found[name] = unpack_arrays(record) if name == ARRAYS else dict(record)
+        if name == ARRAYS:
+            arrays = unpack_arrays(record)
+            found |= arrays if set(arrays) == {MASKED} else {name: arrays}
+        else:
+            found[name] = {key: len(each) if isinstance(each, bytes) else each for key, each in record.items()}
     return found

@@ -36,6 +36,8 @@ class PrivateSum:
         is not this module's matter. Never seeded by the run's seed.
       charge: charge(round) pays for one round before its noise is drawn and raises `BudgetExhaustedError` where the
         budget does not allow it; then nothing of the round is released.
+      is_noisy_already: whether the devices bounded their updates and added this noise themselves, under sums that hide
+        single ones; then nothing is bounded or added here.
 
     Raises:
       SpecificationError: if a number is out of its limits.
@@ -46,6 +48,7 @@ class PrivateSum:
     expected_clients: int
     noise: Callable[[tuple[int, ...]], np.ndarray] = field(repr=False)
     charge: Callable[[int], object] = field(repr=False)
+    is_noisy_already: bool = False
 
     def __post_init__(self) -> None:
         faults = []
@@ -85,8 +88,8 @@ def make_private_model(
         norm = math.sqrt(sum(float(np.square(each).sum()) for each in update.values()))
         if not math.isfinite(norm):
             continue  # a broken update counts as none at all; a model that broke would betray it
-        factor = min(1.0, private.clip_norm / norm) if norm else 1.0
-        if size > 1 and norm > private.clip_norm * (1 + _ROUNDING):
+        factor = min(1.0, private.clip_norm / norm) if norm and not private.is_noisy_already else 1.0
+        if size > 1 and not private.is_noisy_already and norm > private.clip_norm * (1 + _ROUNDING):
             raise ProtocolError(
                 "private sum: expected a mean of updates that devices clipped to the bound, got a longer one; give "
                 "devices a policy with this clip_norm"
@@ -94,7 +97,7 @@ def make_private_model(
         for name, each in update.items():
             total[name] += size * factor * each
     private.charge(round_number)
-    scale = private.noise_multiplier * private.clip_norm
+    scale = 0.0 if private.is_noisy_already else private.noise_multiplier * private.clip_norm
     found = {}
     for name, value in total.items():
         noise = scale * np.asarray(private.noise(value.shape), dtype=np.float64) if scale else 0.0

@@ -7,16 +7,13 @@ app's process may end after each of them. The update itself is never stored: tra
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from twinlab.errors import ProtocolError, TwinlabError
 from twinlab.protection.federated.device import DeviceProgram
@@ -24,6 +21,7 @@ from twinlab.protection.federated.fault import FaultKind, FaultPlan, tamper_upda
 from twinlab.protection.federated.flower import (
     ARRAYS,
     CONFIG,
+    REFUSED,
     ROUND,
     ClientApp,
     ConfigRecord,
@@ -35,6 +33,7 @@ from twinlab.protection.federated.flower import (
     read_setting,
     unpack_state,
 )
+from twinlab.protection.federated.secure_identity import check_keys, open_identity
 from twinlab.protection.federated.secure_sum import SecureClient
 from twinlab.protection.federated.secure_sum.messages import (
     PHASES,
@@ -48,7 +47,6 @@ from twinlab.protection.federated.secure_terms import (
     MASKED,
     MESSAGE,
     PHASE_TYPES,
-    REFUSED,
     SECURE,
     Invitation,
     SecureTerms,
@@ -59,13 +57,10 @@ from twinlab.protection.federated.secure_terms import (
 )
 from twinlab.protection.federated.update import Updates
 
-#: Where a device keeps its identity and its round, and whom it has met, in its own context.
-STATE, PEERS = "secure", "secure-peers"
-#: Settings of a node, made by whoever runs the device: files with its own key, and with everybody's public ones.
-IDENTITY_FILE, DIRECTORY_FILE = "secure-identity", "secure-directory"
+#: Where a device keeps its round, in its own context.
+STATE = "secure"
 #: Faults of a reply's form; under masks all they can do is make a vector of another length.
 _MISSHAPEN = frozenset({"wrong_shape", "missing_key"})
-_SEED_BYTES = 32
 
 
 class SecureProgram:
@@ -74,12 +69,7 @@ class SecureProgram:
     A device answers the phases of a secure sum, and no plain request to train: that would show its update. What it
     does not accept it answers with an error that says why, and then nothing more in this round.
 
-    Who is who: a device makes an Ed25519 key at its first use and keeps it. It takes others' public keys from the
-    server and pins each at first sight (trust on first use); from then on another key under that name is refused. A
-    server that lies from the first message on can therefore still be all the others. Where that matters, whoever runs
-    the devices registers keys beforehand: the node's settings `secure-identity` (a file with 64 hexadecimal digits,
-    the device's private key) and `secure-directory` (a JSON file, node id to public key in hexadecimal digits). A
-    device with a directory takes no key from the server. Neither comes from the run's settings, which the server sends.
+    Who is who: see `twinlab.protection.federated.secure_identity`.
     """
 
     #: Messages that many devices may answer in one call.
@@ -138,14 +128,14 @@ class SecureProgram:
 
     def _identify(self, content: RecordDict, context: Context) -> RecordDict:
         """The device's public key."""
-        public = _open_identity(context).public_key().public_bytes_raw()
+        public = open_identity(context).public_key().public_bytes_raw()
         return RecordDict({SECURE: ConfigRecord({MESSAGE: public})})
 
     def _advertise(self, content: RecordDict, context: Context) -> RecordDict:
         """Begin a round, if the group and its members' keys are acceptable."""
         invitation = Invitation.decode(read_phase(content))
         check_invitation(invitation, context.node_id, self._terms)
-        _check_keys(invitation, context)
+        check_keys({member.client_id: member.public_key for member in invitation.members}, context)
         record = _read_record(context)
         client = self._make_client(invitation, context, last_round=int(record.get("last-round", -1)))
         try:
@@ -180,6 +170,7 @@ class SecureProgram:
         """Check that the model is the announced one, train all devices that have the same at once, mask one by one."""
         found: dict[int, RecordDict | Error] = {}
         digests: dict[tuple[int, int], bytes] = {}
+        clients: dict[int, SecureClient] = {}
         alike: defaultdict[bytes, list[int]] = defaultdict(list)
         for k, (content, context) in enumerate(zip(contents, contexts, strict=True)):
             try:
@@ -187,28 +178,32 @@ class SecureProgram:
                 key = (id(content.get(ARRAYS)), id(content.get(CONFIG)))
                 if key not in digests:
                     digests[key] = _hash_received(content)
-                self._check_model(digests[key], context)
+                clients[k] = self._check_model(digests[key], context)
                 alike[digests[key]].append(k)
             except TwinlabError as error:
                 found[k] = _refuse(error)
         for places in alike.values():
             values, misshapen = self._train(contents[places[0]], [contexts[k] for k in places])
             for place, k in enumerate(places):
-                act = functools.partial(self._mask_one, values=values[place], misshapen=place in misshapen)
+                act = functools.partial(
+                    self._mask_one, client=clients[k], values=values[place], misshapen=place in misshapen
+                )
                 found[k] = _attempt(act, contents[k], contexts[k])
         return [found[k] for k in range(len(contents))]
 
-    def _check_model(self, digest: bytes, context: Context) -> None:
+    def _check_model(self, digest: bytes, context: Context) -> SecureClient:
         """Refuse another model than the one that this device told its group of; the round is over for it then."""
-        if self._load(context, "mask").context != digest:
+        client = self._load(context, "mask")
+        if client.context != digest:
             _forget(context)
             raise ProtocolError(
                 "mask: expected the model and settings that were announced, got others; updates of devices with "
                 "different models could be told apart in the sum"
             )
+        return client
 
     def _train(self, content: RecordDict, contexts: Sequence[Context]) -> tuple[np.ndarray, set[int]]:
-        """Bounded updates, float64 (device, parameter), and the places of devices that lie about their shape; private."""
+        """Bounded updates, float64 (device, parameter), and the places of those that lie about their shape; private."""
         received = RecordDict({name: content[name].copy() for name in (ARRAYS, CONFIG)})
         updates = self._program.train(received, contexts)
         start = unpack_state(content[ARRAYS])
@@ -226,9 +221,10 @@ class SecureProgram:
         values *= np.divide(bound, norms, out=np.ones_like(norms), where=norms > bound)[:, None]
         return values, {place for place, kinds in planted.items() if _MISSHAPEN & set(kinds)}
 
-    def _mask_one(self, content: RecordDict, context: Context, values: np.ndarray, misshapen: bool) -> RecordDict:
+    def _mask_one(
+        self, content: RecordDict, context: Context, client: SecureClient, values: np.ndarray, misshapen: bool
+    ) -> RecordDict:
         """One device's update with its part of the noise, under masks."""
-        client = self._load(context, "mask")
         try:
             shares = SharesDown.decode(read_phase(content))
             if self._terms.noise is not None:
@@ -247,7 +243,7 @@ class SecureProgram:
             self._n_parameters,
             self._terms.find_threshold(len(invitation.members)),
             self._terms.ring,
-            signing_key=_open_identity(context),
+            signing_key=open_identity(context),
             directory={member.client_id: member.public_key for member in invitation.members},
             most_colluding=self._terms.most_colluding,
             last_round=last_round,
@@ -348,48 +344,3 @@ def _keep(client: SecureClient, context: Context) -> None:
 def _forget(context: Context) -> None:
     """Drop the secrets of the round under way."""
     _read_record(context)["client"] = b""
-
-
-def _open_identity(context: Context) -> Ed25519PrivateKey:
-    """The device's own key: registered, or made at first use and kept."""
-    file = context.node_config.get(IDENTITY_FILE)
-    if file is not None:
-        return Ed25519PrivateKey.from_private_bytes(_read_key(Path(str(file)).read_text(encoding="ascii").strip()))
-    record = _read_record(context)
-    if "identity" not in record:
-        record["identity"] = Ed25519PrivateKey.generate().private_bytes_raw()
-    return Ed25519PrivateKey.from_private_bytes(record["identity"])
-
-
-def _check_keys(invitation: Invitation, context: Context) -> None:
-    """Refuse keys that are not those registered or, without a directory, not those seen first; pin new ones."""
-    file = context.node_config.get(DIRECTORY_FILE)
-    if file is not None:
-        registered = json.loads(Path(str(file)).read_text(encoding="utf-8"))
-        known = {int(name): _read_key(value) for name, value in registered.items()}
-        strangers = [each.client_id for each in invitation.members if known.get(each.client_id) != each.public_key]
-    else:
-        if PEERS not in context.state:
-            context.state[PEERS] = ConfigRecord()
-        pinned: Any = context.state[PEERS]
-        keys = {str(member.client_id): member.public_key for member in invitation.members}
-        strangers = [int(name) for name, key in keys.items() if pinned.get(name, key) != key]
-    if strangers:
-        raise ProtocolError(
-            f"advertise: expected the keys that this device knows, got others for {len(strangers)} of its group, the "
-            f"first {strangers[0]}; find out who changed them"
-        )
-    if file is None:
-        for name in keys.keys() - pinned.keys():
-            pinned[name] = keys[name]
-
-
-def _read_key(text: str) -> bytes:
-    """A key from hexadecimal digits."""
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != _SEED_BYTES:
-        raise ProtocolError(f"registered key: expected {2 * _SEED_BYTES} hexadecimal digits, got something else")
-    return key

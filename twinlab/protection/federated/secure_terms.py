@@ -37,8 +37,6 @@ PHASE_TYPES = {
 }
 #: The record that holds a phase's own bytes, the name of them in it, and of a masked vector among a reply's arrays.
 SECURE, MESSAGE, MASKED = "secure", "message", "masked"
-#: Code of an error reply by which a device, or the server for it, says what it refuses.
-REFUSED = 1001
 #: No group is smaller: of two, each knows the other's update from the sum.
 FEWEST_IN_A_GROUP = 3
 PUBLIC_KEY_BYTES = 32

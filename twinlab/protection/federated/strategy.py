@@ -14,6 +14,7 @@ from twinlab.protection.federated.admission import Admission, Admitted, admit_me
 from twinlab.protection.federated.checkpoint import Checkpoint, RoundReport, load_checkpoint, save_checkpoint
 from twinlab.protection.federated.flower import (
     ARRAYS,
+    REFUSED,
     TRAIN_LOSS,
     WEIGHT,
     AggregationError,
@@ -157,6 +158,8 @@ class GuardedStrategy(Strategy):
         self._n_resumed, self._n_rounds, self._begin = 0, 0, 0.0
         self._sent: list[Message] = []
         self._bytes_down = 0
+        self._read_traffic: Callable[[], tuple[int, int]] | None = None
+        self._traffic = (0, 0)
         self.rounds: list[RoundReport] = []
         self.arrays: dict[str, np.ndarray] = {}
         self.stopped_because: str | None = None
@@ -204,6 +207,9 @@ class GuardedStrategy(Strategy):
     ) -> Iterable[Message]:
         """Choose devices and let the wrapped strategy write to them."""
         self._begin = time.perf_counter()
+        # a grid that turns a message into several phases counts them itself
+        self._read_traffic = getattr(grid, "read_traffic", None)
+        self._traffic = self._read_traffic() if self._read_traffic else (0, 0)
         number = server_round + self._n_resumed
         nodes = choose_nodes(list(grid.get_node_ids()), self._clients_per_round, self._seed, number)
         written = self._inner.configure_train(number, arrays, config, _Chosen(grid, nodes))
@@ -219,7 +225,7 @@ class GuardedStrategy(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Admit replies, let the wrapped strategy make a model of them, and keep it."""
         number, replies = server_round + self._n_resumed, list(replies)
-        bytes_up = sum(count_bytes(reply.content) for reply in replies if reply.has_content())
+        bytes_down, bytes_up = self._count_traffic(replies)
         admitted = admit_replies(replies, self.arrays, self._admission, expected=self._list_expected(), sums=self._sums)
         arrays = self._aggregate(number, admitted)
         if not all(np.isfinite(value).all() for value in arrays.values()):
@@ -230,9 +236,9 @@ class GuardedStrategy(Strategy):
             round=number,
             n_sampled=len(self._sent),
             n_replied=admitted.n_devices,
-            refused=tuple(admitted.refused),
+            refused=_explain_refusals(admitted.refused, replies),
             mean_loss=None if self._private else _average(admitted),
-            bytes_down=self._bytes_down,
+            bytes_down=bytes_down,
             bytes_up=bytes_up,
             seconds=time.perf_counter() - self._begin,
         )
@@ -285,6 +291,13 @@ class GuardedStrategy(Strategy):
         numbered = {message.metadata.message_id: message.metadata.dst_node_id for message in self._sent}
         return numbered if len(numbered) == len(self._sent) else list({m.metadata.dst_node_id for m in self._sent})
 
+    def _count_traffic(self, replies: list[Message]) -> tuple[int, int]:
+        """Bytes of the round, down and up."""
+        if self._read_traffic is None:
+            return self._bytes_down, sum(count_bytes(reply.content) for reply in replies if reply.has_content())
+        down, up = self._read_traffic()
+        return down - self._traffic[0], up - self._traffic[1]
+
     def _keep(self) -> None:
         """Write the checkpoint."""
         if self._checkpoint is not None:
@@ -327,6 +340,16 @@ def _average(admitted: Admitted) -> float | None:
     """Mean training loss over devices, where they told it."""
     losses = admitted.metrics.get(TRAIN_LOSS)
     return None if losses is None else float(np.average(losses, weights=admitted.sizes))
+
+
+def _explain_refusals(refused: list[tuple[int, str]], replies: list[Message]) -> tuple[tuple[int, str], ...]:
+    """Who was refused and why, in the words of devices that themselves refused to go on with a secure sum."""
+    told = {
+        reply.metadata.src_node_id: reply.error.reason or "it refused"
+        for reply in replies
+        if reply.has_error() and reply.error.code == REFUSED
+    }
+    return tuple((node, told.get(node, reason)) for node, reason in refused)
 
 
 class _Chosen(Grid):

@@ -7,6 +7,7 @@ length in front, big end first. Reading accepts exactly what writing makes; ever
 from __future__ import annotations
 
 import dataclasses
+import functools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,6 +101,13 @@ def part(kind: type[Part]) -> Field:
     return Field(lambda value: value.write_fields(), kind.read_fields)
 
 
+@functools.lru_cache
+def _list_fields(kind: type[Part]) -> tuple[tuple[str, Field], ...]:
+    """Names and fields of a part, in order."""
+    names = [each.name for each in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return tuple(zip(names, kind.layout, strict=True))
+
+
 PartType = TypeVar("PartType", bound="Part")
 MessageType = TypeVar("MessageType", bound="WireMessage")
 
@@ -111,13 +119,12 @@ class Part:
 
     def write_fields(self) -> bytes:
         """The fields, one after the other."""
-        names = [each.name for each in dataclasses.fields(self)]  # type: ignore[arg-type]
-        return b"".join(field.write(getattr(self, name)) for name, field in zip(names, self.layout, strict=True))
+        return b"".join([field.write(getattr(self, name)) for name, field in _list_fields(type(self))])  # type: ignore[arg-type]
 
     @classmethod
     def read_fields(cls: type[PartType], reader: Reader) -> PartType:
         """The same from the front of a message."""
-        return cls(*(field.read(reader) for field in cls.layout))
+        return cls(*[field.read(reader) for field in cls.layout])
 
 
 class WireMessage(Part):
