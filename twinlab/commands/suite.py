@@ -1,6 +1,7 @@
 """`python -m twinlab test`: lint, format, types and every test, in this order, stopping at the first that fails."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,13 +28,15 @@ def run_suite(arguments: Sequence[str] = ()) -> int:
     Raises:
       MissingDependencyError: if a tool is not installed.
     """
-    missing = [tool for tool in ("ruff", "mypy", "pytest", "hypothesis") if importlib.util.find_spec(tool) is None]
+    missing = [tool for tool in ("ruff", "mypy", "pytest", "xdist", "hypothesis") if importlib.util.find_spec(tool) is None]
     if missing:
         raise MissingDependencyError(
             f"{', '.join(missing)} needed for the tests: run `make setup` or pip install -e .[test]"
         )
     steps = list(_CHECKS if not arguments else ())
-    steps.append(("tests", ("pytest", *arguments)))
+    # a file stays in one process, so that what its tests share is made once; more processes want more memory
+    side_by_side = () if arguments else ("-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadfile")
+    steps.append(("tests", ("pytest", *side_by_side, *arguments)))
     environment = make_quiet_environment()
     for name, command in steps:
         print(f"[{name}] {' '.join(command)}", flush=True)
