@@ -17,6 +17,7 @@ from twinlab.protection.federated.checkpoint import RoundReport
 from twinlab.protection.federated.device import PERSONAL, DeviceProgram, make_client_app
 from twinlab.protection.federated.fault import FaultPlan
 from twinlab.protection.federated.flower import (
+    ClientApp,
     Context,
     Grid,
     RecordDict,
@@ -206,11 +207,7 @@ def train_federated(
     policy = _tighten(policy, settings, private, secure)
     shared = {name: value for name, value in initial.items() if name not in policy.personal}
     personal = {name: initial[name] for name in policy.personal}
-    trained = DeviceProgram(task, training, policy, personal_start=personal)
-    program = trained if secure is None else SecureProgram(trained, secure, faults)
-    app = make_client_app(task, training, policy, personal_start=personal)
-    if isinstance(program, SecureProgram):
-        app = make_secure_app(program)
+    app, program = _make_devices(task, training, policy, personal, secure, faults)
     grid = EmbeddedGrid(
         app,
         task.n_devices,
@@ -339,6 +336,22 @@ def _fit_terms(secure: SecureTerms, settings: FederatedSettings, n_devices: int)
             "secure sum"
         )
     return replace(secure, group_size=min(secure.group_size, n_asked))
+
+
+def _make_devices(
+    task: LocalTask,
+    training: LocalTraining,
+    policy: DevicePolicy,
+    personal: State,
+    secure: SecureTerms | None,
+    faults: FaultPlan | None,
+) -> tuple[ClientApp, DeviceProgram | SecureProgram]:
+    """What runs on each device, and the same for many at once."""
+    program = DeviceProgram(task, training, policy, personal_start=personal)
+    if secure is None:
+        return make_client_app(task, training, policy, personal_start=personal), program
+    masked = SecureProgram(program, secure, faults)
+    return make_secure_app(masked), masked
 
 
 def _tighten(

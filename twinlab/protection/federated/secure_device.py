@@ -2,6 +2,8 @@
 
 What a device must remember between two messages lies in its own Flower context, since in Flower's other runtimes the
 app's process may end after each of them. The update itself is never stored: training and masking happen in one message.
+A runtime must hand a device one message at a time, each with the context that the last one left; a phase answered twice
+from the same context would undo the masks.
 """
 
 from __future__ import annotations
@@ -170,10 +172,14 @@ class SecureProgram:
         """Check that the model is the announced one, train all devices that have the same at once, mask one by one."""
         found: dict[int, RecordDict | Error] = {}
         digests: dict[tuple[int, int], bytes] = {}
+        asked: set[int] = set()
         clients: dict[int, SecureClient] = {}
         alike: defaultdict[bytes, list[int]] = defaultdict(list)
         for k, (content, context) in enumerate(zip(contents, contexts, strict=True)):
             try:
+                if context.node_id in asked:
+                    raise ProtocolError("mask: expected one message a device, got another in the same breath")
+                asked.add(context.node_id)
                 # the very same records need no second hash
                 key = (id(content.get(ARRAYS)), id(content.get(CONFIG)))
                 if key not in digests:

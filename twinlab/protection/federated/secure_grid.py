@@ -100,8 +100,9 @@ class SecureGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Push what is no training; training is answered at once and waits to be pulled."""
         training, others = _part(messages)
-        pushed = list(self._inner.push_messages(others)) if others else []
         self._box |= self._run_round(training, None)
+        # afterwards, since the grid below may keep the answers to its last messages alone
+        pushed = list(self._inner.push_messages(others)) if others else []
         return [*pushed, *(message.metadata.message_id for message in training)]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -128,6 +129,7 @@ class GuardedStrategy(Strategy):
         progress: Progress = report_nothing,
         checkpoint: Path | None = None,
         fingerprint: str = "",
+        is_quiet: bool = True,
     ) -> None:
         """Wrap a strategy.
 
@@ -142,6 +144,7 @@ class GuardedStrategy(Strategy):
           progress: called as progress("rounds", done, total); raising from it stops the run.
           checkpoint: written after each round, and read by `start` to go on from.
           fingerprint: of the choices that a checkpoint must share.
+          is_quiet: whether Flower's log is silenced; it may hold the errors of devices that are simulated beside it.
 
         Raises:
           IncompatibleChoicesError: if a sum, private or not, is to feed a strategy that compares single updates.
@@ -154,7 +157,7 @@ class GuardedStrategy(Strategy):
         self._inner, self._admission = inner, admission or Admission()
         self._clients_per_round, self._seed, self._sums, self._private = clients_per_round, seed, sums, private
         self._on_round, self._progress = on_round, progress
-        self._checkpoint, self._fingerprint = checkpoint, fingerprint
+        self._checkpoint, self._fingerprint, self._is_quiet = checkpoint, fingerprint, is_quiet
         self._n_resumed, self._n_rounds, self._begin = 0, 0, 0.0
         self._sent: list[Message] = []
         self._bytes_down = 0
@@ -188,7 +191,7 @@ class GuardedStrategy(Strategy):
         self._n_rounds, left = num_rounds, num_rounds - self._n_resumed
         try:
             if left > 0:
-                with run_quietly():
+                with run_quietly() if self._is_quiet else nullcontext():
                     super().start(
                         grid, pack_arrays(self.arrays), left, timeout, train_config, evaluate_config, evaluate_fn
                     )
