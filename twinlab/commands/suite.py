@@ -28,7 +28,8 @@ def run_suite(arguments: Sequence[str] = ()) -> int:
     Raises:
       MissingDependencyError: if a tool is not installed.
     """
-    missing = [tool for tool in ("ruff", "mypy", "pytest", "xdist", "hypothesis") if importlib.util.find_spec(tool) is None]
+    tools = ("ruff", "mypy", "pytest", "xdist", "hypothesis")
+    missing = [tool for tool in tools if importlib.util.find_spec(tool) is None]
     if missing:
         raise MissingDependencyError(
             f"{', '.join(missing)} needed for the tests: run `make setup` or pip install -e .[test]"
