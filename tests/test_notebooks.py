@@ -1,5 +1,7 @@
 """Every notebook runs by papermill: as it is, on other cohorts, and within the memory of a small laptop."""
 
+import re
+
 import nbformat
 import pytest
 
@@ -61,3 +63,17 @@ def test_noise_protects_real_people_and_is_compared_with_the_truth_of_simulated_
     assert "of 30 nameless people are found again" in text
     assert "by duchi: hopeless with at most 30 people" in text
     assert "local mechanism: consistent" in text
+
+
+def test_updates_are_read_back_and_sums_are_not(tmp_path):
+    chosen = {"n_devices": 8, "n_dropouts": 2, "clip_norm": 0.05, "noise": 2.0, "person": 2, "seed": 1}
+    text = read_texts(run("06", tmp_path, **chosen, changes={"learn.n_rounds": 2}))
+    assert "From its own update: 20 of 20 values" in text
+    assert "6 of 8 devices; off by at most" in text
+    assert "unmask: expected at least 5 clients, got 3" in text
+    assert "from clients without checks 6 of them read one client's vector, from ours 0." in text
+    assert "One sum: 0 of 20" in text
+    assert "Two sums: 20 of 20" in text
+    assert re.search(r"Two noisy sums: [0-3] of 20", text)
+    assert "differential privacy, epsilon 8" in text
+    assert "8 times masked update, round 1: secret shared" in text

@@ -162,6 +162,43 @@ _EXERCISES: dict[str, _Exercise] = {
         ),
         {"yes": "Try it; the experiment refuses the mix before any device is asked."},
     ),
+    "06.1": _Exercise(
+        _says("no", "false"),
+        "A shorter update points the same way, and the record is a ratio of its numbers, in which the length cancels. "
+        "A bound is there for noise to be measured by.",
+        (
+            "Compare the two columns of the first chart.",
+            "The record is weights divided by biases. What becomes of a ratio when both are halved?",
+        ),
+        {"yes": "Compare the columns of the first chart: one is the same update at a tenth of its length."},
+    ),
+    "06.2": _Exercise(
+        _near(9, 0.01),
+        "Eleven must stay to the end, so nine of twenty may vanish. With one more nobody can open the sum: too few "
+        "shares are left.",
+        (
+            "The threshold counts those who must stay, not those who may go.",
+            "Call tl.secure_sum.add_securely(lesson.updates, bound=clip_norm, threshold=11, drop={'mask': range(9)}).",
+        ),
+        {
+            "10": "Then ten are left, one fewer than the threshold.",
+            "11": "That is how many must stay.",
+            "20": "Then nobody is left.",
+        },
+    ),
+    "06.3": _Exercise(
+        _says("noise"),
+        "Both sums were opened as agreed, and each hides everybody in it. Their difference is one update. Only noise "
+        "that covers one person changes that, and its epsilon says by how much.",
+        (
+            "Look at the chart of sums: which column does not find the record from two of them?",
+            "Masks and threshold decide who may read a sum; what changes the sum itself?",
+        ),
+        {
+            "masks": "Masks vanish from every sum, or it would be wrong. The difference of two sums has none.",
+            "threshold": "In both sums enough devices stayed; the server did nothing that it may not.",
+        },
+    ),
 }
 
 

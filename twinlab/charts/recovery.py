@@ -28,6 +28,8 @@ _NOISE = ("noise_multiplier", "median", "low", "high", "exact", "guess", "epsilo
 _TRUE, _READ = "true", "read back"
 #: A value read back that lies further out than this many widths of what is true is drawn at the edge.
 _REACH = 0.6
+#: Up to this share of its length a record counts as read exactly.
+_EXACT = 0.01
 
 
 def draw_recovery(finding: Finding, title: str = "Records read back from one update") -> alt.TopLevelMixin:
@@ -182,10 +184,14 @@ def draw_noise_price(
         return empty_chart("There is nothing to draw: no noise was tried.", title)
     known = known.assign(text=[_say_epsilon(epsilon) for epsilon in known["epsilon"]])
     guess = float(known["guess"].iloc[0])
-    floor = min(float(known["low"].min()), 0.01) / 2
+    floor = min(float(known["low"].min()), _EXACT) / 2
     top = max(float(known["high"].max()), guess) * 2.5
     marks = pd.DataFrame(
-        {"error": [guess, 0.01], "text": ["as far off as the mean of other people", "what lies below counts as exact"]}
+        {
+            "error": [guess, _EXACT],
+            "text": ["as far off as the mean of other people", "what lies below counts as exact"],
+            "is_exact": [False, True],
+        }
     )
     data = {"noise": make_rows(known), "marks": make_rows(marks)}
     chart = overlay(_list_noise_layers(floor, top), width=WIDTH - 20, height=270).properties(
@@ -199,7 +205,7 @@ def _list_noise_layers(floor: float, top: float) -> list[alt.Chart]:
     x = alt.X("noise_multiplier:Q", title="noise, in multiples of the clip norm", scale=alt.Scale(type="log"),
               axis=alt.Axis(labelExpr=POWER_LABELS, grid=False))  # fmt: skip
     scale = alt.Scale(type="log", domain=[floor, top], nice=False)
-    axis = alt.Axis(labelExpr=POWER_LABELS, tickCount=5)
+    axis = alt.Axis(values=[10.0**power for power in range(-8, 2)], format="~r", gridColor=GRID)
     y = alt.Y("median:Q", title="error, as a share of the record", scale=scale, axis=axis)
     noise, marks = alt.Chart(alt.NamedData("noise")), alt.Chart(alt.NamedData("marks"))
     low = alt.Y("low:Q", title="error, as a share of the record", scale=scale, axis=axis)
@@ -209,7 +215,6 @@ def _list_noise_layers(floor: float, top: float) -> list[alt.Chart]:
         alt.Tooltip("text:N", title="epsilon"),
     ]
     rule_y = alt.Y("error:Q", scale=scale, axis=axis, title="error, as a share of the record")
-    words = {"x": alt.value(6), "y": rule_y, "text": "text:N"}
     epsilons = {"x": x, "y": y, "text": "text:N"}
     return [
         noise.mark_area(color=BLUE, opacity=0.2).encode(x=x, y=low, y2="high:Q"),
@@ -217,8 +222,16 @@ def _list_noise_layers(floor: float, top: float) -> list[alt.Chart]:
         noise.mark_line(color=BLUE).encode(x=x, y=y),
         noise.mark_point(filled=True, color=BLUE, size=60, opacity=1).encode(x=x, y=y, tooltip=tips),
         *write_words(noise, encoding=epsilons, align="left", dx=7, dy=13),
-        *write_words(marks, color=QUIET_INK, encoding=words, align="left", dy=-8),
+        *_write_mark(marks, rule_y, is_exact=False),
+        *_write_mark(marks, rule_y, is_exact=True),
     ]
+
+
+def _write_mark(marks: alt.Chart, y: alt.Y, is_exact: bool) -> list[alt.Chart]:
+    """The words of a rule, at the side where the line is far away."""
+    own = marks.transform_filter(f"datum.is_exact == {str(is_exact).lower()}")
+    encoding = {"x": alt.value(WIDTH - 26 if is_exact else 6), "y": y, "text": "text:N"}
+    return write_words(own, color=QUIET_INK, encoding=encoding, align="right" if is_exact else "left", dy=-8)
 
 
 def _say_epsilon(epsilon: float) -> str:

@@ -32,6 +32,8 @@ N_UNITS = 64
 #: What the level features of a twin are, in their order, for a reader.
 LEVELS = ("a day before", "usual at this hour", "usual on such days", "mean of the last day", "mean of the last week")
 _LEAST_ROWS = 24
+#: No noise is drawn beyond so many standard deviations.
+_LONGEST_NOISE = 7.0
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,30 @@ class SecureLesson:
         inputs, targets = self._records[device].view(1, 1, -1), self._targets[device].view(1, 1, 1)
         update = train_openly(self._fleet, self._model, inputs, targets, setting)
         return torch.cat([value.flatten() for value in update.values()]).numpy()
+
+    def share_noise(self, noise_multiplier: float, n_noisy: int) -> tuple[np.ndarray, float]:
+        """What devices send in a new round: their updates, each with its part of the noise that a sum shall have.
+
+        Args:
+          noise_multiplier: least noise in a sum of at least `n_noisy` updates, in multiples of the clip norm; none
+            when 0; public.
+          n_noisy: how many updates are in every sum that opens, such as the threshold; public.
+
+        Returns:
+          (device, parameter), and a bound on each number of it. Noise is the operating system's, and fresh in every
+          round.
+
+        Raises:
+          SpecificationError: if the noise is below 0, or nobody adds it.
+        """
+        if not 0 <= noise_multiplier < math.inf or n_noisy < 1:
+            raise SpecificationError(
+                f"noise: expected a multiplier of at least 0 and at least one device, got {noise_multiplier} and "
+                f"{n_noisy}"
+            )
+        part = noise_multiplier / math.sqrt(n_noisy)
+        noisy = np.stack([self._train(device, part) for device in range(self.n_devices)])
+        return noisy, self.clip_norm * (1 + _LONGEST_NOISE * part)
 
     def read_record(self, vector: np.ndarray, device: int) -> RecoveredRecord:
         """What a server reads about one device's record in a vector that it holds.

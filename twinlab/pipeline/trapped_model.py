@@ -18,12 +18,8 @@ _N_HIDDEN = N_UNITS // 4 - 1
 #: How far each unit's direction is turned away from the common one, as a share of its length: out of the check's reach.
 _TURN = 0.02
 
-HONEST, OPEN, SMALL, TURNED = (
-    "honest",
-    "trap",
-    f"trap in {_N_HIDDEN} of {N_UNITS} units",
-    "trap, each unit turned a bit",
-)
+HONEST, OPEN, TURNED = "honest", "trap", "trap, each unit turned a bit"
+SMALL = f"trap in {_N_HIDDEN} of {N_UNITS} units"
 
 
 def offer_models(rows: AttackedRows, n_updates: int = 20, n_rows: int = 64, seed: int = 0) -> Finding:
