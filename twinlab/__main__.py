@@ -17,6 +17,7 @@ _EXAMPLES = """examples:
   python -m twinlab doctor
   python -m twinlab notebook 01 -p n_people 30 --set twin.process_noise=0.02
   python -m twinlab run experiment.toml --set cohort.n_people=30 --json
+  python -m twinlab federated export my-federation --set cohort=shipped
 """
 
 
@@ -88,7 +89,24 @@ def _build_parser() -> argparse.ArgumentParser:
     notebook.add_argument("--seconds", type=float, default=600, help="time limit")
     notebook.add_argument("--memory-mb", type=float, default=4096, help="memory limit")
     _add_changes(notebook)
+    _add_federated(add("federated", _federate, "a federation as a Flower app: `export` it, or `run` an exported one"))
     return parser
+
+
+def _add_federated(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    text = "write the app folder for `flwr run`, with a page that says how"
+    export = actions.add_parser("export", help=text, description=text, allow_abbrev=False)
+    export.add_argument("folder", type=Path, help="empty, or not there yet")
+    export.add_argument("--experiment", help="a TOML file; the default experiment without one")
+    _add_changes(export)
+    text = "run an exported app on this machine: a SuperLink and SuperNodes over TLS, or Ray"
+    run = actions.add_parser("run", help=text, description=text, allow_abbrev=False)
+    run.add_argument("folder", type=Path, help="of the app")
+    run.add_argument("--devices", type=int, default=2, help="how many; each SuperNode takes some 750 MB")
+    run.add_argument("--output", type=Path, default=Path("runs/federated"), help="empty folder for results and logs")
+    run.add_argument("--ray", action="store_true", help="simulate the devices with Ray")
+    run.add_argument("--cluster", help="address of a Ray cluster; RAY_ADDRESS, or this machine alone, when left out")
 
 
 def _add_frontier(command: argparse.ArgumentParser) -> None:
@@ -198,6 +216,22 @@ def _trace_frontier(options: argparse.Namespace, _: Sequence[str]) -> int:
         print(table.to_json(orient="records"))
     else:
         print(f"\n{table.round(3).to_string(index=False)}\n{exploration.finding(scenario, signal)}")
+    return 0
+
+
+def _federate(options: argparse.Namespace, _: Sequence[str]) -> int:
+    command = importlib.import_module("twinlab.commands.federated")
+    if options.action == "run":
+        found = command.run_app(
+            options.folder, options.output, options.devices, with_ray=options.ray, cluster=options.cluster
+        )
+        print(f"weights: {found.final_weights}\nreports: {found.round_reports}\nlogs, private: {found.logs}")
+        return 0
+    chosen = twinlab.Experiment.from_toml(options.experiment) if options.experiment else twinlab.Experiment()
+    if chosen.learn.kind != "federated":
+        chosen = chosen.with_({"learn": "federated"})
+    for path in command.export_app(chosen.with_(parse_changes(options.changes)), options.folder):
+        print(path)
     return 0
 
 

@@ -66,7 +66,9 @@ def make_device_map(status: Sequence[str], is_liar: Sequence[bool] | np.ndarray,
         legend.append({"x": x + 14, "y": y, "text": words})
     headline = f"Devices in round {number} of {n_rounds}" if number else "Devices before the first round"
     numbers = _say(counts, status, liars)
-    legend += [{"x": 0, "y": _LINE * (k + 0.4), "text": text} for k, text in enumerate(numbers.split(". "))]
+    lines = numbers.split(". ")
+    first = 0.4 if len(lines) > 1 else 1.0
+    legend += [{"x": 0, "y": _LINE * (k + first), "text": text} for k, text in enumerate(lines)]
     data = {
         "devices": pd.DataFrame(rows, columns=["x", "y", "fate", "size", "words"]),
         "rings": pd.DataFrame(rings, columns=["x", "y", "size"]),

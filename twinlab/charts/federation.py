@@ -110,7 +110,7 @@ def make_traffic(table: pd.DataFrame, n_rounds: int) -> Picture:
         for number, size in zip(known["round"].tolist(), (known[column] * factor).tolist(), strict=True):
             words = f"round {number}: {unit_words(size, unit)} {way}"
             rows.append(
-                {"first": number - 0.9, "last": number - 0.1, "height": sign * size, "way": way, "words": words}
+                {"first": number - 0.4, "last": number + 0.4, "height": sign * size, "way": way, "words": words}
             )
     headline, numbers = "Sent in a round", "No byte has crossed yet"
     if len(known):
@@ -119,7 +119,7 @@ def make_traffic(table: pd.DataFrame, n_rounds: int) -> Picture:
         headline = f"Sent in round {known['round'].iloc[-1]}, all devices together: {last}"
         numbers = f"In all rounds: {unit_words(float(up.sum()), unit)} up, {unit_words(float(down.sum()), unit)} down"
     top = largest * factor * 1.12 or 1.0
-    signals = {"top": top, "headline": headline, "numbers": numbers, "end": float(max([n_rounds, *known["round"]]))}
+    signals = {"top": top, "headline": headline, "numbers": numbers, "end": max([n_rounds, *known["round"]]) + 0.5}
     columns = ["first", "last", "height", "way", "words"]
     return Picture({"bars": pd.DataFrame(rows, columns=columns)}, signals, f"{headline}. {numbers}.")
 
@@ -133,18 +133,23 @@ def draw_traffic(picture: Picture, moves: bool = False) -> alt.LayerChart:
     """
     scale = alt.Scale(domainMin=alt.ExprRef("-top"), domainMax=alt.ExprRef("top"), nice=False)
     axis = alt.Axis(title=None, tickCount=5, labelExpr="format(abs(datum.value), '~g')")
-    legend = alt.Legend(orient="top", direction="horizontal", title=None, symbolType="square", symbolSize=140)
     ways = alt.Scale(domain=[_UP, _DOWN], range=[BLUE, SKY])
     bars = alt.Chart(alt.NamedData("bars")).mark_bar(clip=True, aria=False).encode(
         x=_at_round("first", "round"),
         x2="last:Q",
         y=alt.Y("height:Q", scale=scale, axis=axis),
         y2=alt.datum(0),
-        color=alt.Color("way:N", scale=ways, legend=legend),
+        color=alt.Color("way:N", scale=ways, legend=None),
         tooltip=[alt.Tooltip("words:N", title="sent")],
     )  # fmt: skip
     floor = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color=INK, strokeWidth=1).encode(y=alt.datum(0))
-    return _finish(overlay([bars, floor], width=WIDTH - _MARGIN, height=_BAR_HEIGHT), picture, moves)
+    names = [
+        alt.Chart(alt.InlineData(values=[{"text": way}]))
+        .mark_text(align="left", baseline="middle", color=INK)
+        .encode(x=alt.value(WIDTH - _MARGIN + 10), y=alt.value(_BAR_HEIGHT * place), text="text:N")
+        for way, place in ((_UP, 0.25), (_DOWN, 0.75))
+    ]
+    return _finish(overlay([bars, floor, *names], width=WIDTH - _MARGIN, height=_BAR_HEIGHT), picture, moves)
 
 
 def judge_change(error: float, zero_budget: float) -> str:

@@ -14,6 +14,8 @@ from twinlab.errors import SpecificationError
 
 _LABELS, _ROW, _LINE, _FOOT, _GAP = 76.0, 15.0, 17.0, 22.0, 18.0  # pixels
 _HEAD = 2 * _LINE + 34  # two lines of words, and the names of panes
+#: Of fewer devices it is not said how many are recognized: luck alone would often find several.
+_FEWEST_TOLD = 6
 #: Ends of the colours. Below zero is the darker end, so that the two differ in a picture without colours, too.
 _BELOW, _ABOVE, _BLACK = (0x00, 0x3A, 0x70), (0xE6, 0x8A, 0x00), (0x22, 0x22, 0x22)
 _PLAIN = "Plain: the updates themselves"
@@ -65,9 +67,9 @@ def make_server_view(
     ]
     cells, words = ([row for part in parts for row in part[place]] for place in (0, 1))
     said = _say(panes[-1][0] if is_masked else panes[0][0], is_masked, recognized, group_size)
-    words += [
-        {"x": 0.0, "y": _LINE * (k + 0.4), "text": text, "look": "say"} for k, text in enumerate(said.split(". "))
-    ]
+    lines = said.split(". ")
+    first = 0.4 if len(lines) > 1 else 1.0
+    words += [{"x": 0.0, "y": _LINE * (k + first), "text": text, "look": "say"} for k, text in enumerate(lines)]
     headline = "What the server reads" + (f" in round {number}" if number else "")
     tall = _HEAD + _FOOT + _ROW * max([n_rows, *(len(pane[0]) for pane in panes)])
     data = {
@@ -186,7 +188,7 @@ def _say(sent: np.ndarray, is_masked: bool, recognized: tuple[int, int] | None, 
     if not len(sent):
         return "It has read nothing yet"
     told = ""
-    if recognized is not None and recognized[1] > 1:
+    if recognized is not None and recognized[1] >= _FEWEST_TOLD:
         chance = "where chance gives 1"
         told = (
             f". By the numbers of the round before it recognizes {recognized[0]} of {recognized[1]} devices, {chance}"

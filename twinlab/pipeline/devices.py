@@ -223,6 +223,8 @@ class DevicesExploration:
         watch = _Watch(experiment, ground, lambda state: self._judge(ground, twins, state), on_round)
         training = federate(experiment, ground, progress, on_message=watch.note, on_round=watch.end_round)
         zero_budget = self._judge(ground, twins, ground.initial)
+        if watch.fault is not None:
+            raise watch.fault  # a federation takes it for a wish to stop
         sent, sent_by = (watch.views[-1].sent, watch.views[-1].sent_by) if watch.views else watch.list_sent()
         return DevicesRun(experiment, training, tuple(watch.views), zero_budget, sent, watch.is_masked, sent_by)
 
@@ -275,6 +277,7 @@ class _Watch:
         self._model: dict[str, np.ndarray] = {}
         self._sent: dict[int, np.ndarray] = {}
         self.views: list[RoundView] = []
+        self.fault: Exception | None = None
 
     def note(self, sender: str, receiver: str, kind: str, n_bytes: int, payload: dict[str, Any]) -> None:
         """One message; see `EmbeddedGrid`."""
@@ -302,6 +305,17 @@ class _Watch:
 
     def end_round(self, report: RoundReport, arrays: Mapping[str, np.ndarray]) -> None:
         """A round is over: judge its weights, and tell what came of each device."""
+        try:
+            view = self._look(report, arrays)
+        except Exception as error:
+            self.fault = error
+            raise
+        self.views.append(view)
+        if self._tell is not None:
+            self._tell(view)
+
+    def _look(self, report: RoundReport, arrays: Mapping[str, np.ndarray]) -> RoundView:
+        """The round's view; the next one starts with nothing asked and nothing heard."""
         refused = {node - FIRST_NODE for node, _ in report.refused}
         status = [NOT_ASKED] * self._n_devices
         for device in self._asked:
@@ -311,11 +325,8 @@ class _Watch:
         sent, sent_by = self.list_sent()
         before = self.views[-1] if self.views else None
         recognized = count_recognized(sent, sent_by, before.sent, before.sent_by) if before is not None else (0, 0)
-        view = RoundView(report, self._judge(state), tuple(status), self._liars, sent, sent_by, recognized)
-        self.views.append(view)
         self._asked, self._heard, self._sent = set(), set(), {}
-        if self._tell is not None:
-            self._tell(view)
+        return RoundView(report, self._judge(state), tuple(status), self._liars, sent, sent_by, recognized)
 
     def list_sent(self) -> tuple[np.ndarray, tuple[int, ...]]:
         """(device, weight) of this round so far, plain updates scaled by the largest number shown; and whose."""
@@ -343,8 +354,10 @@ def count_recognized(
       How many are recognized, and how many sent finite numbers in both rounds. By chance one is recognized.
     """
     both = [device for device in sent_by if device in before_by]
-    now = np.array([sent[sent_by.index(device)] for device in both]).reshape(len(both), -1)
-    then = np.array([before[before_by.index(device)] for device in both]).reshape(len(both), -1)
+    if not both:
+        return 0, 0
+    now = np.array([sent[sent_by.index(device)] for device in both])
+    then = np.array([before[before_by.index(device)] for device in both])
     is_known = np.isfinite(now).all(axis=1) & np.isfinite(then).all(axis=1)
     now, then = (each[is_known] - each[is_known].mean(axis=1, keepdims=True) for each in (now, then))
     lengths = np.linalg.norm(now, axis=1)[:, None] * np.linalg.norm(then, axis=1)[None]

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from twinlab.budget import ComposedEvent, PrivacyBudget
-from twinlab.errors import IncompatibleChoicesError, ProtocolError, RoundFailedError, TwinlabError
+from twinlab.errors import IncompatibleChoicesError, ProtocolError, RoundFailedError, SpecificationError
 from twinlab.experiment import Experiment, FitbitCohort, count_expected_people
 from twinlab.fleet import Fleet
-from twinlab.learn_choice import FederatedLearning, SecureSum
+from twinlab.learn_choice import FederatedLearning
 from twinlab.ledger import Receipt, open_ledger
 from twinlab.pipeline.account import is_free
 from twinlab.pipeline.band_task import BandTask, make_band_task
 from twinlab.pipeline.federated_record import AppRecord, AppStart
 from twinlab.pipeline.federating import (
     make_private_sum,
+    make_terms,
     plan_federation,
     plan_policy,
     plan_settings,
@@ -33,8 +34,12 @@ from twinlab.pipeline.federating import (
 )
 from twinlab.pipeline.own_readings import DEVICE_NUMBER, READINGS, load_own_readings, read_number
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
+from twinlab.protection.federated.device import DeviceProgram
 from twinlab.protection.federated.device import make_client_app as make_device_app
 from twinlab.protection.federated.flower import ClientApp, Context, Grid, Message, ServerApp, pack_state
+from twinlab.protection.federated.secure_device import SecureProgram, make_secure_app
+from twinlab.protection.federated.secure_grid import SecureGrid
+from twinlab.protection.federated.secure_terms import IDENTITY, PHASE_TYPES
 from twinlab.protection.federated.strategy import GuardedStrategy
 from twinlab.protection.federated.task import DeviceRows
 
@@ -80,8 +85,12 @@ def _find_misfits(experiment: Experiment) -> Iterator[str]:
     if not isinstance(learn, FederatedLearning):
         yield f"learn.kind: expected federated, got {learn.kind}"
         return
-    if isinstance(learn.aggregation, SecureSum):
-        yield "learn.aggregation: secure sums run in this process alone so far; choose aggregation = 'plain'"
+    terms, n_expected = make_terms(experiment), learn.clients_per_round or count_expected_people(experiment)
+    if terms is not None and n_expected is not None and n_expected < terms.fewest:
+        yield (
+            f"learn.aggregation.group_size: devices refuse groups of fewer than {terms.fewest}, got {n_expected} a "
+            "round; choose a smaller group_size, or more devices"
+        )
     if learn.dropout or learn.n_attackers:
         yield (
             "learn.dropout, learn.n_attackers: faults are planted in this process alone, real devices have their own; "
@@ -126,7 +135,8 @@ class _OwnRows:
 def make_client_app(experiment: Experiment) -> ClientApp:
     """What runs on each device: train on the rows of its own person, and send the update that the experiment allows.
 
-    What goes wrong on a device is told to the server by kind alone, since foreign errors quote what they choked on.
+    What goes wrong on a device is told to the server by kind alone: foreign errors quote what they choked on, and ours
+    count what a person's file holds. Refusals and faults of settings are told in full.
 
     Args:
       experiment: public.
@@ -135,14 +145,13 @@ def make_client_app(experiment: Experiment) -> ClientApp:
       IncompatibleChoicesError: if no app can be made of it.
     """
     check_app(experiment)
-
     text = experiment.model_dump_json()
 
     def answer(message: Message, context: Context) -> Message:
         try:
             path = context.node_config.get(READINGS)
             return _open_device(text, read_number(context.node_config), str(path) if path else None)(message, context)
-        except TwinlabError:
+        except (ProtocolError, SpecificationError):
             raise
         except Exception as error:
             raise ProtocolError(f"device: the app raised {type(error).__name__}; see this device's own log") from error
@@ -151,17 +160,22 @@ def make_client_app(experiment: Experiment) -> ClientApp:
     app.train()(answer)
     app.evaluate()(answer)
     app.query()(answer)
+    for kind in () if make_terms(experiment) is None else (IDENTITY, *PHASE_TYPES.values()):
+        category, action = kind.split(".")
+        getattr(app, category)(action)(answer)
     return app
 
 
 @lru_cache(maxsize=_KEPT_DEVICES)
 def _open_device(experiment_json: str, number: int, path: str | None) -> ClientApp:
-    """One device's app with its rows, found again by the process that plays it; Ray sends the outer app anew each time."""
+    """One device's app and rows, found again by the process that plays it; Ray sends the outer app anew each time."""
     experiment = Experiment(**json.loads(experiment_json))
     start = AppStart.of(experiment)
     own = load_own_readings(experiment, {DEVICE_NUMBER: number, READINGS: path})
     rows = make_band_task(start.population, start.geometry, own, read_federated(experiment).rows_per_person)
-    return make_device_app(_OwnRows(number, rows), plan_training(experiment), plan_policy(experiment))
+    chosen = _OwnRows(number, rows), plan_training(experiment), plan_policy(experiment)
+    terms = make_terms(experiment)
+    return make_device_app(*chosen) if terms is None else make_secure_app(SecureProgram(DeviceProgram(*chosen), terms))
 
 
 def make_server_app(experiment: Experiment, tell: Callable[[str], object] | None = None) -> ServerApp:
@@ -192,18 +206,22 @@ def _serve(experiment: Experiment, grid: Grid, config: Mapping[str, Any], tell: 
     """Wait for devices, run the rounds, write down what comes of them."""
     n_devices = _await_devices(grid, int(config["min-devices"]), float(config["wait-seconds"]))
     settings = plan_settings(experiment, n_devices)
-    charge_federation(experiment, str(config["people"]), str(config["ledger"]) or None)
     record = AppRecord(experiment, Path(config["final-weights"]), Path(config["round-reports"]), n_devices, tell)
+    charge_federation(experiment, str(config["people"]), str(config["ledger"]) or None)
+    terms = make_terms(experiment)
     strategy = GuardedStrategy(
         settings.make_strategy(n_devices),
-        settings.make_admission(),
+        settings.make_admission(may_be_long=terms is not None and terms.noise is not None),
         clients_per_round=settings.clients_per_round,
         seed=settings.seed,
+        sums=terms is not None,
         private=make_private_sum(experiment),
         on_round=record.note,
+        is_quiet=False,
     )
     initial = pack_state(AppStart.of(experiment).state)
-    strategy.start(grid, initial, num_rounds=settings.n_rounds, timeout=float(config["round-seconds"]))
+    seen = grid if terms is None else SecureGrid(grid, terms, seed=settings.seed)
+    strategy.start(seen, initial, num_rounds=settings.n_rounds, timeout=float(config["round-seconds"]))
     record.close(None if len(strategy.rounds) >= settings.n_rounds else strategy.stopped_because)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from twinlab.cohorts.simulator import SIMULATED_SIGNALS
-from twinlab.errors import DataContractError, RoundFailedError
+from twinlab.errors import DataContractError, RoundFailedError, SpecificationError
 from twinlab.experiment import Experiment
 from twinlab.fleet import State
 from twinlab.pipeline.band_task import put_weights, read_weights
@@ -67,7 +67,13 @@ class AppRecord:
           weights, reports: the files.
           n_devices: that were there at the start.
           tell: called with a sentence after each round.
+
+        Raises:
+          SpecificationError: if something else than a file is in a file's place.
         """
+        for name, path in (("final-weights", weights), ("round-reports", reports)):
+            if path.exists() and not path.is_file():
+                raise SpecificationError(f"{name}: expected a file or none, got {path}, which is no file")
         self._weights, self._reports, self._tell = weights, reports, tell
         self._n_rounds = read_federated(experiment).n_rounds
         self._about: dict[str, Any] = {

@@ -206,10 +206,10 @@ def plan_training(experiment: Experiment) -> LocalTraining:
 
 
 def plan_policy(experiment: Experiment) -> DevicePolicy:
-    """What each device of an experiment lets out; of a private federation nothing beside its update. Public."""
-    policy = DevicePolicy(clip_norm=find_clip_norm(experiment))
-    is_private = isinstance(read_federated(experiment).privacy, FederatedPrivacy)
-    return replace(policy, reports=()) if is_private else policy
+    """What each device of an experiment lets out; under privacy or masks nothing beside its update. Public."""
+    learn, policy = read_federated(experiment), DevicePolicy(clip_norm=find_clip_norm(experiment))
+    is_silent = isinstance(learn.privacy, FederatedPrivacy) or isinstance(learn.aggregation, SecureSum)
+    return replace(policy, reports=()) if is_silent else policy
 
 
 def plan_settings(experiment: Experiment, n_devices: int) -> FederatedSettings:

@@ -26,6 +26,8 @@ _ATTACKS = {
     "wrong_shape": "wrong shape",
     "missing_key": "leave a part out",
 }
+#: Percent of all devices.
+_MOST_ATTACKERS = 30
 _SUMS = (("plain", PlainSum), ("secure", SecureSum))
 
 
@@ -41,7 +43,9 @@ def make_device_controls(
       chosen: where they start instead; None leaves the experiment's own choice.
     """
     learn = _read_learn(experiment)
-    start = _read_start(learn, n_people, signals) | {name: value for name, value in chosen.items() if value is not None}
+    start = _read_start(learn, n_people, signals)
+    most_attackers = max(_MOST_ATTACKERS, start["attackers"])
+    start |= {name: value for name, value in chosen.items() if value is not None}
     sizes = [n for n in _SIZES if n < n_people]
     own = learn.clients_per_round
     asked = sorted({*sizes, own} if own is not None and own < n_people else sizes)
@@ -60,7 +64,7 @@ def make_device_controls(
             Slide("dropout", "Dropout", 0.0, max(0.8, learn.dropout), start["dropout"], 0.05, hint=_hint("dropout")),
         ],
         "Who lies, and what bears it": [
-            Slide("attackers", "Attackers", 0, max(30, start["attackers"]), start["attackers"], 1, "%",
+            Slide("attackers", "Attackers", 0, most_attackers, start["attackers"], 1, "%",
                   "Share of all devices. " + _hint("n_attackers")),
             Pick("attack", "They send", attacks, start["attack"], _hint("attack")),
             Pick("strategy", "Strategy", strategies, start["strategy"], _hint("strategy")),

@@ -11,6 +11,8 @@ from twinlab.learn_choice import MEANS
 from twinlab.roles import Progress
 
 OFF, ALL = "off", "all"
+#: That a run is not whole because nobody wanted the rest of it.
+STOPPED = "stopped"
 #: So many trainings on devices take about a second, in the plain.
 _CHEAP = 5000
 
@@ -119,7 +121,7 @@ class ShownRun:
       rounds: views of the finished rounds.
       zero_budget: error by signal of the start.
       is_running: whether rounds will come.
-      ended: why it ended early; empty otherwise.
+      ended: why it is not whole; empty if it is.
       limits: what the axis of the error has shown, by signal, so that it does not jump.
     """
 

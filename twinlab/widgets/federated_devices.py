@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -18,7 +19,7 @@ from twinlab.errors import SpecificationError
 from twinlab.learn_choice import FederatedLearning, SecureSum
 from twinlab.widgets.button import Press
 from twinlab.widgets.devices_controls import make_device_controls
-from twinlab.widgets.devices_source import OFF, DeviceChoices, DevicesSource, ShownRun
+from twinlab.widgets.devices_source import OFF, STOPPED, DeviceChoices, DevicesSource, ShownRun
 from twinlab.widgets.live import LiveChart
 from twinlab.widgets.panel import Panel
 from twinlab.widgets.worker import Stale, Worker
@@ -28,6 +29,9 @@ _PRESSES = (
     Press("stop", "Stop", "Stop after the last finished round; what is drawn stays."),
 )
 _FILES = {"rounds": "error-by-round", "map": "devices", "traffic": "bytes-by-round", "view": "what-the-server-reads"}
+_DRAW: dict[str, Callable[..., alt.TopLevelMixin]] = {
+    "rounds": draw_rounds, "map": draw_device_map, "traffic": draw_traffic, "view": draw_server_view
+}  # fmt: skip
 #: Rows of the server's view that have room from the start.
 _ROOM = 12
 _HINT = (
@@ -93,7 +97,7 @@ class FederatedDevices(Panel):
         self._before: ShownRun | None = None  # the last whole run before it, to compare with
         self._order: DeviceChoices | None = None
         self._running: DeviceChoices | None = None
-        self._version = 0  # raised when nobody wants the running one any more
+        self._version = self._running_version = 0  # the first is raised when nobody wants the running one any more
         self._has_run = False
         self._sent: dict[bool, Any] = {}  # the last round's view, by whether it was masked
         self._room = _ROOM
@@ -109,7 +113,7 @@ class FederatedDevices(Panel):
         super().__init__("Federated devices", groups, _HINT, _PRESSES)
         self._worker = Worker(self._lock, self._find_task, self._give_up, self._rest)
         self.pictures = self._make_pictures()
-        self._charts = {name: LiveChart(self._draw(name, moves=True), file) for name, file in _FILES.items()}
+        self._charts = {name: LiveChart(self._draw_empty(name), file) for name, file in _FILES.items()}
         self._shapes = {name: self._read_shape(name) for name in _FILES}
         first, *more = self._charts.values()
         self.attach(first, *more)
@@ -124,10 +128,9 @@ class FederatedDevices(Panel):
     def show(self, changed: str | None) -> None:
         """Order what is chosen if it is small; otherwise say that it waits for Run. A senseless mix is refused."""
         self._note, self._fault = "", None
-        if changed != "signal":
-            self._check(self.choices)
-            if self.choices.is_cheap or not self._has_run:
-                self._ask(self.choices)
+        self._check(self.choices)
+        if changed != "signal" and (self.choices.is_cheap or not self._has_run):
+            self._ask(self.choices)
         self._repaint()
         self._worker.wake()
 
@@ -165,14 +168,13 @@ class FederatedDevices(Panel):
         except SpecificationError as error:
             self._fault = error
             self._order = None
-            self._tell_status()
+            self._repaint()
             raise
 
     def _ask(self, choices: DeviceChoices, again: bool = False) -> None:
         """Order a federation; it ends the one that runs, unless that is the same."""
         self._has_run = True
-        if not again and self._running == choices:
-            self._order = None
+        if not again and self._running == choices and self._running_version == self._version:
             return
         self._version += 1
         self._order = choices
@@ -180,14 +182,14 @@ class FederatedDevices(Panel):
     def _find_task(self) -> Callable[[], None] | None:
         """The federation that is ordered."""
         choices, self._order = self._order, None
-        self._running = choices
+        self._running, self._running_version = choices, self._version
         if choices is None:
             return None
         return functools.partial(self._federate, choices, self._version)
 
     def _federate(self, choices: DeviceChoices, version: int) -> None:
         """One federation; its first finished round takes the place of what was drawn before."""
-        found = ShownRun(choices)
+        found, faults = ShownRun(choices, ended=STOPPED), list[Exception]()
         with self._lock:
             self._progress.value, self._progress.layout.visibility = 0, "visible"
             self._tell_status()
@@ -199,19 +201,26 @@ class FederatedDevices(Panel):
             self._progress.value = min(100, int(100 * (len(found.rounds) + inside) / choices.n_rounds))
 
         def hear(view: Any) -> None:
-            with self._lock:
-                report("rounds", 0, 1)
-                found.rounds.append(view)
-                self._put(found)
-                self._repaint()
+            try:
+                with self._lock:
+                    report("rounds", 0, 1)
+                    found.rounds.append(view)
+                    self._put(found)
+                    self._repaint()
+            except Exception as error:
+                faults.append(error)
+                raise
 
         found.zero_budget = self._source.measure_start(choices.changes)
         run = self._source.run(choices.changes, choices.n_devices, progress=report, on_round=hear)
+        for fault in faults:
+            raise fault  # a federation that is stopped by a callback does not raise what it raised
         with self._lock:
             found.is_running = False
-            is_wanted = version == self._version
-            found.ended = (run.training.stopped_because or "") if is_wanted else "stopped"
-            if is_wanted and not found.rounds:
+            if version != self._version:
+                return
+            found.ended = run.training.stopped_because or ""
+            if not found.rounds:
                 self._note = f"No round was finished, so nothing was learned: {found.ended}."
 
     def _put(self, found: ShownRun) -> None:
@@ -243,18 +252,21 @@ class FederatedDevices(Panel):
             picture, shape = self.pictures[name], self._read_shape(name)
             if shape != self._shapes[name]:
                 self._shapes[name] = shape
-                chart.draw(self._draw(name, moves=True))
-            else:
-                chart.update(picture.data, picture.signals, picture.sentence)
+                chart.draw(self._draw_empty(name))
+            chart.update(picture.data, picture.signals, picture.sentence)
         self._tell_status()
 
     def _read_shape(self, name: str) -> Any:
         """What of a picture cannot be changed in place: the height of the map and of the server's view."""
         return self.pictures[name].signals.get("tall")
 
-    def _draw(self, name: str, moves: bool = False) -> alt.TopLevelMixin:
-        draw = {"rounds": draw_rounds, "map": draw_device_map, "traffic": draw_traffic, "view": draw_server_view}[name]
-        return draw(self.pictures[name], moves)
+    def _draw(self, name: str) -> alt.TopLevelMixin:
+        return _DRAW[name](self.pictures[name])
+
+    def _draw_empty(self, name: str) -> alt.TopLevelMixin:
+        """A chart whose rows come by an update: Altair would check a thousand of them one by one."""
+        picture = self.pictures[name]
+        return _DRAW[name](replace(picture, data={rows: frame.iloc[:0] for rows, frame in picture.data.items()}), True)
 
     def _tell_status(self) -> None:
         """One line: a fault, or what is being done, the numbers and the verdict, and what waits for a button."""
@@ -263,7 +275,7 @@ class FederatedDevices(Panel):
             return
         doing = f"Running {self._running.words} ..." if self._running is not None else ""
         now = self._now
-        ended = f"It ended early: {now.ended}." if now is not None and now.ended not in ("", "stopped") else ""
+        ended = f"It ended early: {now.ended}." if now is not None and now.ended not in ("", STOPPED) else ""
         numbers = [f"{self.pictures[name].signals['numbers']}." for name in ("rounds", "view")] if now else []
         words = (self._note, doing, self._say_waiting(), *numbers, self._say_noise(), ended)
         self._tell(" ".join(filter(None, words)), "twinlab-busy" if doing else "")
@@ -320,7 +332,7 @@ class FederatedDevices(Panel):
             limits=now.limits.get(signal) if now is not None else None,
             is_running=self._running is not None or self._order is not None,
         )
-        if now is not None:
+        if now is not None and len(now.rounds) > 1:  # one round alone says little of how far the axis should reach
             now.limits[signal] = (picture.signals["low"], picture.signals["high"])
         return picture
 

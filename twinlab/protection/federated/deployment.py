@@ -119,6 +119,11 @@ class SuperLink:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
+    def home(self) -> Path:
+        """Flower's own folder; by it everything is found that the link has started."""
+        return Path(self._environment["FLWR_HOME"])
+
+    @property
     def address(self) -> str:
         """Where the link listens."""
         return f"{HOST}:{self._port}"
