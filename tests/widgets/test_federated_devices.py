@@ -257,9 +257,8 @@ def test_a_first_federation_without_a_round_leaves_a_labelled_picture():
 
 def test_controls_move_while_rounds_run_and_stale_federations_are_dropped(page):
     source = DeviceSource(seconds=0.05)
-    started = time.monotonic()
     panel = FederatedDevices(source)
-    assert time.monotonic() - started < 3
+    assert panel._worker.is_busy  # it did not wait for the rounds
     for n_rounds in (21, 22, 23):
         panel.set(n_rounds=n_rounds)
         time.sleep(0.12)

@@ -261,9 +261,8 @@ def test_stop_closes_the_trace_and_keeps_what_is_drawn():
 def test_sliders_move_while_a_thread_trains_and_stale_trainings_are_dropped(page):
     source = CurveSource(seconds=0.3)
     source.traced[Scenario()] = list(EPSILONS)
-    started = time.monotonic()
     panel = TuneEpsilon(source)
-    assert time.monotonic() - started < 2
+    assert panel._worker.is_busy  # it did not wait for the training
     for epsilon in (2.0, 3.0, 4.0, 5.0):
         panel.set(epsilon=epsilon)
         assert panel._charts["frontier"].data["chosen"][0]["epsilon"] == epsilon
