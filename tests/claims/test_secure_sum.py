@@ -1,6 +1,5 @@
 """Claim: the secure sum is the plain sum, whoever vanishes and when, and a masked vector looks like noise."""
 
-import time
 from collections.abc import Iterator
 from itertools import combinations_with_replacement, product
 
@@ -153,21 +152,12 @@ def test_the_same_vector_looks_different_every_round():
     assert (first == again).mean() < 0.01
 
 
-def test_ten_devices_with_a_hundred_thousand_parameters_and_two_dropouts_take_well_under_a_second():
-    vectors = draw_vectors(10, 100_000)
-    seconds = []
-    for _ in range(3):
-        start = time.process_time()
-        found = add_securely(vectors, bound=1.0, drop={"mask": {3}, "confirm": {8}})
-        seconds.append(time.process_time() - start)
-    assert len(found.members) == 9
-    assert min(seconds) < 0.7
-
-
-@pytest.mark.slow
-def test_a_hundred_clients_take_a_few_seconds():
-    vectors = draw_vectors(100, 10_000)
-    start = time.process_time()
-    found = add_securely(vectors, bound=1.0, drop={"mask": {3, 90}, "unmask": {8}})
-    assert time.process_time() - start < 15
-    assert np.abs(found.total - np.delete(vectors, [3, 90], 0).sum(0)).max() <= found.worst_error
+@pytest.mark.parametrize(
+    ("shape", "drop"), [((10, 100_000), {"mask": {3}, "confirm": {8}}), ((40, 10_000), {"mask": {3, 30}})]
+)
+def test_sums_of_the_size_of_a_model_are_right_under_dropouts(shape, drop):
+    vectors = draw_vectors(*shape)
+    found = add_securely(vectors, bound=1.0, drop=drop)
+    kept = np.delete(vectors, sorted(drop["mask"]), 0)
+    assert len(found.members) == len(kept)
+    assert np.abs(found.total - kept.sum(0)).max() <= found.worst_error
