@@ -53,6 +53,12 @@ PANELS = {
         ("Epsilon",),
         ready="Trained just now",
     ),
+    "FederatedDevices": Bench(
+        f"exploration = tl.explore_devices({_PEOPLE})",
+        "tl.widgets.FederatedDevices(exploration)",
+        ("Rounds", "Dropout"),
+        ready="Round 20 of 20",
+    ),
 }
 SINES = replace(TWIN, source="from source import SyntheticSource\nresult = SyntheticSource()")
 # Resolves with the milliseconds from the next key to the first frame on which the chart differs.

@@ -58,6 +58,7 @@ def panel(tall_page, lab_root):
     )
     yield made
     tall_page.assert_clean()
+    tall_page.stop_kernels()  # a federation that still runs would slow the next test's panel
 
 
 def say(panel):
