@@ -1,7 +1,6 @@
 """The federation of an experiment as a Flower app: own rows alone, results written down, nothing private told."""
 
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -173,16 +172,6 @@ def test_what_is_wrong_with_a_persons_file_stays_on_the_device(cohort, tmp_path,
     assert all("the app raised DataContractError" in each for each in errors)
     text = "".join(heard) + (tmp_path / "reports.json").read_text()
     assert not any(word in text for word in ("4711", "secret", "private name", "ada"))
-
-
-def test_the_app_travels_to_other_processes(experiment, run, monkeypatch):
-    """Ray sends it with every message."""
-    cloudpickle = pytest.importorskip("cloudpickle", reason="NO CLOUDPICKLE: Ray brings it")
-    expected, _ = run(experiment)
-    travelled = pickle.loads(cloudpickle.dumps(make_client_app(experiment)))
-    monkeypatch.setitem(globals(), "make_client_app", lambda _: travelled)
-    found, _ = run(experiment)
-    assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize(
