@@ -15,7 +15,6 @@ import json
 import platform
 import statistics
 import time
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -173,7 +172,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="5 rounds (the default)")
     parser.add_argument("--full", action="store_true", help="25 rounds")
     n_rounds = 25 if parser.parse_args().full else 5
-    warnings.simplefilter("ignore")
     logistic, network, calibration, rows = draw_work()
     ours = {
         "logistic, single": Ours(logistic, calibration, rows[:1], 1),
