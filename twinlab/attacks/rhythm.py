@@ -1,7 +1,5 @@
 """Whose readings are these? Days without a name are matched with earlier days that have one, by their shape."""
 
-import warnings
-
 import numpy as np
 
 from twinlab.errors import DataContractError
@@ -40,8 +38,12 @@ def _shape_of_day(values: np.ndarray) -> np.ndarray:
     table = np.asarray(values, dtype=float)
     if table.ndim != 2 or 0 in table.shape or table.shape[1] % _HOURS_PER_DAY:
         raise DataContractError(f"rhythm: expected (person, hour) with whole days, got shape {table.shape}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an hour that nobody measured has no mean
-        means = np.nanmean(table.reshape(len(table), -1, _HOURS_PER_DAY), axis=1)
-        others = np.nan_to_num(np.nanmean(means, axis=0))
+    means = _average(table.reshape(len(table), -1, _HOURS_PER_DAY), axis=1)
+    others = np.nan_to_num(_average(means, axis=0))
     return np.where(np.isnan(means), others, means)
+
+
+def _average(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of what was measured along an axis; NaN where nothing was."""
+    n_measured = (~np.isnan(values)).sum(axis=axis)
+    return np.where(n_measured > 0, np.nansum(values, axis=axis) / np.maximum(n_measured, 1), np.nan)

@@ -206,6 +206,7 @@ def _extract(archive: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with bundle.open(item) as packed, target.open("wb") as stream:
                     shutil.copyfileobj(packed, stream)
+    # the last three are what zipfile raises for a cut file, an unknown compression and a password
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError):
         archive.unlink()
         raise DataContractError(

@@ -1,5 +1,6 @@
 """Child processes of a deployment: what they are given, and that none is left. Flower itself: see tests/claims."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -36,12 +37,14 @@ def launch(tmp_path, monkeypatch):
 @pytest.mark.parametrize("life", [60, 0], ids=["mute", "dead"])
 def test_a_link_that_does_not_answer_is_an_error_and_leaves_nothing(launch, tmp_path, life):
     launch(life)
-    before = psutil.Process().children(recursive=True)
     link = SuperLink(tmp_path / "link", seconds=0.6)
     with pytest.raises(ProtocolError, match=r"expected an answer within 0.6 s, got none; see link.log"), link:
         pass
     assert list_family(str(link.home)) == []
-    assert set(psutil.Process().children(recursive=True)) <= set(before)
+    # this test's own: a browser that other tests share comes and goes as it likes
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            assert str(tmp_path) not in " ".join(child.cmdline())
 
 
 def test_what_was_started_is_found_though_its_parent_is_gone(tmp_path):

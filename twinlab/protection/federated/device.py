@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -128,6 +129,14 @@ def inspect_model(state: State) -> None:
             f"received model: expected first-layer units that differ, got {n_alike} of {n_units} with a twin, as a "
             "model has that copies rows into gradients; do not train it, and ask who made it"
         )
+
+
+class Program(Protocol):
+    """Answers of many devices at once; `DeviceProgram` is one."""
+
+    def train(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
+    def evaluate(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
+    def query(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
 
 
 class DeviceProgram:
@@ -262,7 +271,15 @@ def make_client_app(
     Raises:
       SpecificationError: if the policy does not fit the task.
     """
-    program = DeviceProgram(task, training, policy, personal_start=personal_start)
+    return make_app(DeviceProgram(task, training, policy, personal_start=personal_start))
+
+
+def make_app(program: Program) -> ClientApp:
+    """What runs on each device, as a Flower app.
+
+    Args:
+      program: answers for one device or many; its rows are private.
+    """
     app = ClientApp()
 
     @app.train()

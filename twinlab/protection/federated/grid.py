@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 from twinlab.errors import IncompatibleChoicesError, SpecificationError, TwinlabError
-from twinlab.protection.federated.device import CHUNK_DEVICES
+from twinlab.protection.federated.device import CHUNK_DEVICES, Program
 from twinlab.protection.federated.fault import (
     NEEDS_SINGLE_REPLIES,
     FaultKind,
@@ -54,14 +54,6 @@ FIRST_NODE = 1000
 _PHASES, _REPLY_PHASE = tuple(PHASE_TYPES.values()), PHASE_TYPES["mask"]
 #: What Flower's runtimes report when an app raises, and a fault that was planted.
 _APP_RAISED, _PLANTED = 5, 1000
-
-
-class Program(Protocol):
-    """Answers of many devices at once; `twinlab.protection.federated.device.DeviceProgram` is one."""
-
-    def train(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
-    def evaluate(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
-    def query(self, content: RecordDict, contexts: Sequence[Context]) -> Updates: ...  # noqa: D102
 
 
 class PhaseProgram(Program, Protocol):

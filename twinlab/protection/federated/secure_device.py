@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from twinlab.errors import ProtocolError, TwinlabError
-from twinlab.protection.federated.device import DeviceProgram
+from twinlab.protection.federated.device import DeviceProgram, make_app
 from twinlab.protection.federated.fault import FaultKind, FaultPlan, tamper_updates
 from twinlab.protection.federated.flower import (
     ARRAYS,
@@ -274,7 +274,7 @@ def make_secure_app(program: SecureProgram) -> ClientApp:
     Args:
       program: what the device does; its rows are private.
     """
-    app = ClientApp()
+    app = make_app(program)
 
     def register(kind: str) -> None:
         category, action = kind.split(".")
@@ -287,18 +287,6 @@ def make_secure_app(program: SecureProgram) -> ClientApp:
 
     for kind in sorted(program.together):
         register(kind)
-
-    @app.train()
-    def train(message: Message, context: Context) -> Message:
-        return Message(program.train(message.content, [context]).list_records()[0], reply_to=message)
-
-    @app.evaluate()
-    def evaluate(message: Message, context: Context) -> Message:
-        return Message(program.evaluate(message.content, [context]).list_records()[0], reply_to=message)
-
-    @app.query()
-    def query(message: Message, context: Context) -> Message:
-        return Message(program.query(message.content, [context]).list_records()[0], reply_to=message)
 
     return app
 
