@@ -56,3 +56,13 @@ def lab_page(lab, browser, pictures):
     yield page
     page.stop_kernels()
     context.close()
+
+
+@pytest.fixture(scope="module")
+def tall_page(lab, browser, pictures):
+    """A page that is tall enough for the whole panel, so that pictures of it are whole."""
+    context = browser.new_context(viewport={"width": 1280, "height": 2100}, device_scale_factor=1.5)
+    page = LabPage(context.new_page(), lab, pictures)
+    yield page
+    page.stop_kernels()
+    context.close()

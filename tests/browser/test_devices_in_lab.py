@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from driver import LabPage, LivePanel
+from driver import LivePanel
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
 
@@ -33,16 +33,6 @@ def open_panel(page, root, name, *cells):
     page.run_all()
     page.show_cell(len(cells) - 1)
     return LivePanel(page.page, page.page.locator(".twinlab-panel").first).wait()
-
-
-@pytest.fixture(scope="module")
-def tall_page(lab, browser, pictures):
-    """A page that is tall enough for the whole panel, so that pictures of it are whole."""
-    context = browser.new_context(viewport={"width": 1280, "height": 2100}, device_scale_factor=1.5)
-    page = LabPage(context.new_page(), lab, pictures)
-    yield page
-    page.stop_kernels()
-    context.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from driver import LabPage, LivePanel
+from driver import LivePanel
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
 
@@ -32,16 +32,6 @@ def run_panel(page, place):
     page.run_all()
     page.show_cell(place)
     return LivePanel(page.page, page.page.locator(".twinlab-panel").first).wait()
-
-
-@pytest.fixture(scope="module")
-def tall_page(lab, browser, pictures):
-    """A page that is tall enough for the whole panel, so that pictures of it are whole."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1700}, device_scale_factor=2)
-    page = LabPage(context.new_page(), lab, pictures)
-    yield page
-    page.stop_kernels()
-    context.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from device_source import DeviceSource
+from waiting import wait_for
 
 import twinlab as tl
 from twinlab.charts.picture import make_svg
@@ -15,19 +16,6 @@ from twinlab.experiment import Experiment
 from twinlab.learn_choice import FederatedLearning
 from twinlab.widgets import FederatedDevices, worker
 from twinlab.widgets import panel as shell
-
-
-def wait_for(is_so, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "it did not become so"
-        time.sleep(0.005)
-
-
-@pytest.fixture
-def page(monkeypatch):
-    """As if a page were open: long work runs in a thread."""
-    monkeypatch.setattr(worker, "is_page_open", lambda: True)
 
 
 @pytest.fixture

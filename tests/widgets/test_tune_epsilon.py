@@ -7,25 +7,13 @@ import time
 
 import pytest
 from curve_source import EPSILONS, CurveSource
+from waiting import wait_for
 
 from twinlab.charts.picture import make_svg
 from twinlab.errors import BudgetExhaustedError, SpecificationError
 from twinlab.pipeline.place import Scenario
 from twinlab.widgets import TuneEpsilon, worker
 from twinlab.widgets import panel as shell
-
-
-def wait_for(is_so, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "it did not become so"
-        time.sleep(0.005)
-
-
-@pytest.fixture
-def page(monkeypatch):
-    """As if a page were open: long work runs in a thread."""
-    monkeypatch.setattr(worker, "is_page_open", lambda: True)
 
 
 def test_the_curve_is_traced_then_a_twin_is_trained_and_audited():
