@@ -4,8 +4,8 @@ TenSEAL's own vectors are not used, but what is beneath them, `tenseal.sealapi`:
 are then ours to choose, everything runs in the calling thread, and the same work is several times faster.
 
 SEAL writes objects to files only. They go through a file in memory where the system has such, so that nothing touches
-a disk; elsewhere through a file in a folder that only this user may enter, removed at once. Secret keys are never
-written.
+a disk; elsewhere through a file in a folder that only this user may enter, removed at once. Secret keys are written
+only by who asks for a key that all devices share.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import struct
 import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tenseal.sealapi import (
     SCHEME_TYPE,
     SEC_LEVEL_TYPE,
+    BatchEncoder,
     Ciphertext,
     CKKSEncoder,
     CoeffModulus,
@@ -31,7 +34,9 @@ from tenseal.sealapi import (
     Evaluator,
     GaloisKeys,
     KeyGenerator,
+    PlainModulus,
     Plaintext,
+    PublicKey,
     RelinKeys,
     SEALContext,
     SecretKey,
@@ -41,6 +46,7 @@ from twinlab.errors import EncryptionError
 from twinlab.protection.homomorphic.parameters import RingParameters
 
 __all__ = [
+    "BatchEncoder",
     "CKKSEncoder",
     "Ciphertext",
     "Decryptor",
@@ -49,6 +55,7 @@ __all__ = [
     "GaloisKeys",
     "KeyGenerator",
     "Plaintext",
+    "PublicKey",
     "RelinKeys",
     "SEALContext",
     "SecretKey",
@@ -56,12 +63,21 @@ __all__ = [
     "find_galois_element",
     "find_library_versions",
     "make_context",
+    "make_public_key",
+    "make_sum_context",
+    "read_moduli",
     "read_object",
+    "read_polynomials",
     "write_object",
 ]
 
 #: Where the version stands in the header of everything that SEAL writes.
 _VERSION_AT = slice(3, 5)
+#: That header: magic number, its own size, version, no compression, reserved, size of everything.
+_OBJECT_HEADER = struct.Struct("<HBBBBHQ")
+_OBJECT_MAGIC = 0xA15E
+#: A ciphertext's: place in the chain of moduli, evaluated or not, polynomials, degree, primes, scale, correction.
+_CIPHERTEXT_HEADER = struct.Struct("<32sBQQQdQ")
 
 
 @contextlib.contextmanager
@@ -78,7 +94,19 @@ def explain_faults(operation: str) -> Iterator[None]:
 
 def make_context(ring: RingParameters) -> SEALContext:
     """SEAL's context of a ring, which it checks for 128-bit security once more."""
-    parameters = EncryptionParameters(SCHEME_TYPE.CKKS)
+    return _make_context(EncryptionParameters(SCHEME_TYPE.CKKS), ring)
+
+
+def make_sum_context(ring: RingParameters, plain_modulus_bits: int) -> SEALContext:
+    """The same for exact integers in slots, modulo a prime of so many bits."""
+    parameters = EncryptionParameters(SCHEME_TYPE.BFV)
+    with explain_faults("context"):
+        parameters.set_plain_modulus(PlainModulus.Batching(ring.ring_degree, plain_modulus_bits))
+    return _make_context(parameters, ring)
+
+
+def _make_context(parameters: EncryptionParameters, ring: RingParameters) -> SEALContext:
+    """Add the ring, and let SEAL check."""
     with explain_faults("context"):
         parameters.set_poly_modulus_degree(ring.ring_degree)
         parameters.set_coeff_modulus(CoeffModulus.Create(ring.ring_degree, list(ring.prime_bits)))
@@ -114,6 +142,42 @@ def read_object(kind: type[Any], context: SEALContext, data: bytes) -> Any:
         room.write_bytes(data)
         found.load(context, str(room))
     return found
+
+
+def read_moduli(context: SEALContext) -> tuple[tuple[int, ...], int]:
+    """The primes of the modulus, that of the keys with all of them, and the modulus of a slot."""
+    parameters = context.key_context_data().parms()
+    return tuple(prime.value() for prime in parameters.coeff_modulus()), int(parameters.plain_modulus().value())
+
+
+def read_polynomials(value: Any, *shape: int) -> np.ndarray:
+    """The words of a ciphertext or a key's plaintext: uint64 (polynomial, prime, coefficient) or as asked for."""
+    size = int(np.prod(shape))
+    with explain_faults("read polynomials"):
+        return np.fromiter((value[place] for place in range(size)), dtype=np.uint64, count=size).reshape(shape)
+
+
+def make_public_key(context: SEALContext, polynomials: np.ndarray) -> PublicKey:
+    """A public key out of its two polynomials: SEAL makes keys of its own only.
+
+    Args:
+      context: of the ring.
+      polynomials: uint64 (2, prime, place), evaluated in SEAL's order.
+    """
+    _, n_primes, degree = polynomials.shape
+    names = struct.pack("<4Q", *context.key_parms_id())
+    words = polynomials.astype("<u8").tobytes()
+    data = _add_header(struct.pack("<Q", polynomials.size) + words)
+    return read_object(
+        PublicKey, context, _add_header(_CIPHERTEXT_HEADER.pack(names, 1, 2, degree, n_primes, 1.0, 1) + data)
+    )
+
+
+def _add_header(body: bytes) -> bytes:
+    """As SEAL writes an object without compression."""
+    major, minor = (int(part) for part in find_library_versions()[1].split("."))
+    size = _OBJECT_HEADER.size
+    return _OBJECT_HEADER.pack(_OBJECT_MAGIC, size, major, minor, 0, 0, size + len(body)) + body
 
 
 @lru_cache
