@@ -23,9 +23,10 @@ from typing import Literal
 from twinlab.errors import EncryptionError
 from twinlab.protection.homomorphic.seal import find_library_versions
 
-Kind = Literal["set-up", "head", "question", "answer"]
+#: The last three are of trainings. New ones go to the end, as messages hold their place.
+Kind = Literal["set-up", "head", "question", "answer", "records", "weights", "gradient"]
 
-KINDS: tuple[Kind, ...] = ("set-up", "head", "question", "answer")
+KINDS: tuple[Kind, ...] = ("set-up", "head", "question", "answer", "records", "weights", "gradient")
 FORMAT_VERSION = 1
 SECRET_BYTES = 32
 ID_BYTES = 16
