@@ -84,7 +84,8 @@ class FederatedPrivacy(Choice):
     epsilon: float = Field(2.0, ge=0.05, le=50, description="Privacy loss of a person by all rounds together.")
     noise_at: Literal["server", "devices"] = Field(
         "server",
-        description="Who adds the noise: the server, which is trusted to, or each device its part, under secure sums.",
+        description="Who adds the noise: the server, which is trusted to, or each device its part, under sums that hide "
+        "single updates.",
     )
     expected_people: int | None = Field(None, ge=2, le=10_000_000, description=_EXPECTED_PEOPLE)
     rehearsal: bool = Field(False, description=REHEARSAL)
@@ -108,8 +109,26 @@ class SecureSum(Choice):
     )
 
 
+class EncryptedSum(Choice):
+    """Devices encrypt their updates; the server adds what it cannot read, and asks who holds the key for one total."""
+
+    kind: Literal["encrypted"] = "encrypted"
+    key_holder: Literal["third_party", "devices"] = Field(
+        "third_party",
+        description="Who opens totals: a party beside the server, or every device, and then any one of them with the "
+        "server opens every update.",
+    )
+    threshold: bool = Field(
+        False, description="Experimental: trustees hold shares of the key, and a total opens with all of them only."
+    )
+    n_trustees: int = Field(3, ge=2, le=20, description="Trustees among whom the key is shared, under threshold.")
+    bits: int = Field(
+        16, ge=8, le=32, description="Bits of a number in an encrypted update; fewer send less and round more."
+    )
+
+
 FederatedPrivacyChoice = Annotated[Union[Unprotected, FederatedPrivacy], Field(discriminator="kind")]
-SumChoice = Annotated[Union[PlainSum, SecureSum], Field(discriminator="kind")]
+SumChoice = Annotated[Union[PlainSum, SecureSum, EncryptedSum], Field(discriminator="kind")]
 
 
 class FederatedLearning(Choice):
@@ -157,14 +176,20 @@ LearnChoice = Annotated[Union[CentralLearning, FederatedLearning], Field(discrim
 MEANS = ("fedavg", "fedavgm", "fedprox")
 
 
+def hides_updates(learn: FederatedLearning) -> bool:
+    """Whether the server reads sums alone."""
+    return not isinstance(learn.aggregation, PlainSum)
+
+
 def find_federated_conflicts(learn: FederatedLearning, expected_people: int | None) -> Iterator[str]:
     """What excludes each other in a federation, and the valid neighbour; `expected_people` where it is declared."""
     compares = learn.strategy not in MEANS
     n_asked = learn.clients_per_round or expected_people
-    if compares and isinstance(learn.aggregation, SecureSum):
+    hides = hides_updates(learn)
+    if compares and hides:
         yield (
-            f"learn.strategy with learn.aggregation: {learn.strategy} compares single updates, and secure sums hide "
-            "them; choose strategy = 'fedavg', or aggregation = 'plain'"
+            f"learn.strategy with learn.aggregation: {learn.strategy} compares single updates, and "
+            f"{learn.aggregation.kind} sums hide them; choose strategy = 'fedavg', or aggregation = 'plain'"
         )
     if compares and isinstance(learn.privacy, FederatedPrivacy):
         yield (
@@ -177,13 +202,19 @@ def find_federated_conflicts(learn: FederatedLearning, expected_people: int | No
             f"among the {n_asked} devices of a round, got {learn.n_malicious}"
         )
     asks_devices = isinstance(learn.privacy, FederatedPrivacy) and learn.privacy.noise_at == "devices"
-    if asks_devices and not isinstance(learn.aggregation, SecureSum):
+    if asks_devices and not hides:
         yield (
             "learn.privacy.noise_at with learn.aggregation: a device's part of the noise hides nobody alone, and the "
-            "server would see it alone; choose aggregation = 'secure', or noise_at = 'server'"
+            "server would see it alone; choose aggregation = 'secure' or 'encrypted', or noise_at = 'server'"
         )
-    if isinstance(learn.aggregation, SecureSum) and n_asked is not None and n_asked < 3:
+    if hides and n_asked is not None and n_asked < 3:
         yield (
-            "learn.aggregation with learn.clients_per_round: a secure sum of fewer than 3 devices gives them away; "
-            "choose clients_per_round = 3 or more"
+            f"learn.aggregation with learn.clients_per_round: the {learn.aggregation.kind} sum of fewer than 3 devices "
+            "gives them away; choose clients_per_round = 3 or more"
+        )
+    addition = learn.aggregation
+    if isinstance(addition, EncryptedSum) and addition.threshold and addition.key_holder == "devices":
+        yield (
+            "learn.aggregation.threshold with learn.aggregation.key_holder: trustees share a key that no device has; "
+            "choose key_holder = 'third_party', or threshold = False"
         )

@@ -46,3 +46,54 @@ class CohortView(Protocol):
     def select(  # noqa: D102
         self, people: Sequence[str] | None = None, hours: slice | None = None, signals: Sequence[str] | None = None
     ) -> CohortView: ...
+
+
+class SumEncrypter(Protocol):
+    """Encrypts a device's numbers with what is public; the same for every device of a federation."""
+
+    @property
+    def step(self) -> float:
+        """Numbers are rounded to multiples of it before they are encrypted; public."""
+        ...
+
+    def encrypt(self, values: np.ndarray) -> bytes:
+        """A device's numbers, float64 (parameter,), as a message; private until they are encrypted."""
+        ...
+
+
+class SumOpener(Protocol):
+    """Whoever holds the key of a total, or a share of that key."""
+
+    @property
+    def name(self) -> str:
+        """As transcripts call this party."""
+        ...
+
+    def open(self, total: bytes) -> bytes:
+        """What it tells the adder of one total."""
+        ...
+
+
+class OpenedTotal(Protocol):
+    """The sum of some devices' numbers."""
+
+    @property
+    def values(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def n_devices(self) -> int: ...  # noqa: D102
+
+
+class SumAdder(Protocol):
+    """Adds encrypted numbers that it cannot read; it has no key."""
+
+    def check(self, message: bytes) -> None:
+        """Refuse a message that cannot be added."""
+        ...
+
+    def add(self, messages: Sequence[bytes]) -> bytes:
+        """One total of these devices' messages; refuses all if one of them cannot be added."""
+        ...
+
+    def finish(self, total: bytes, openings: Sequence[bytes]) -> OpenedTotal:
+        """The sum, from what all openers told."""
+        ...

@@ -70,6 +70,7 @@ def list_pictures():
             [
                 charts.make_server_view(np.zeros((0, 1)), False, n_rows=12),
                 charts.make_server_view(sent, False, sent_by=range(3, 15), liars=[4], number=2, recognized=(12, 12)),
+                charts.make_server_view(sent, False, sent_by=range(12), is_encrypted=True, other=masked),
                 charts.make_server_view(masked, True, group_size=20, other=holes, other_by=range(12)),
             ],
         ),
@@ -299,6 +300,11 @@ def test_the_server_reads_each_update_or_only_sums():
     masked = charts.make_server_view(np.full((12, 40), 0.5), True, group_size=15, recognized=(1, 12))
     assert "It reads sums of a group of 15 devices only" in masked.sentence
     assert "here of mean 0.50" in masked.sentence
+    encrypted = charts.make_server_view(np.full((12, 40), 0.5), True, is_encrypted=True, recognized=(1, 12))
+    assert "It reads a round's opened sum only" in encrypted.sentence
+    assert "bytes of mean 128" in encrypted.sentence
+    assert "By the bytes of the round before it recognizes 1 of 12" in encrypted.sentence
+    assert encrypted.data["cells"]["words"][41] == "device 1, byte 2: 128"
     few = charts.make_server_view(make_sent(4), False, recognized=(3, 4))
     assert "recognizes" not in few.sentence
     assert "read nothing yet" in charts.make_server_view(np.zeros((0, 1)), True).sentence
@@ -313,6 +319,16 @@ def test_plain_stands_left_and_masked_right_whichever_came_last():
         heads = picture.data["words"].query("look == 'head'").sort_values("x")["text"].tolist()
         assert heads == ["Plain: the updates themselves", "Masked: what secure sums send"]
         assert picture.data["cells"]["x2"].max() <= 640
+
+
+def test_what_is_hidden_is_named_by_how_it_was_hidden():
+    sent, hidden = make_sent(), np.random.default_rng(1).random((12, 40))
+    for picture in (
+        charts.make_server_view(sent, False, is_encrypted=True, other=hidden),
+        charts.make_server_view(hidden, True, is_encrypted=True, other=sent),
+    ):
+        heads = picture.data["words"].query("look == 'head'").sort_values("x")["text"].tolist()
+        assert heads == ["Plain: the updates themselves", "Encrypted: bytes of ciphertexts"]
 
 
 def test_devices_are_recognized_where_numbers_repeat_and_not_in_noise():

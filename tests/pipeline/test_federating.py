@@ -9,10 +9,19 @@ from twinlab.budget import ComposedEvent
 from twinlab.cohorts.dataset import load_cohort
 from twinlab.cohorts.readings import write_readings
 from twinlab.errors import IncompatibleChoicesError
+from twinlab.pipeline.account import find_account
 from twinlab.pipeline.band_task import put_weights, read_weights
-from twinlab.pipeline.federating import federate, find_clip_norm, plan_federation, prepare_federation
+from twinlab.pipeline.federating import (
+    federate,
+    find_clip_norm,
+    learn_federated,
+    make_encrypted_terms,
+    plan_federation,
+    prepare_federation,
+)
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
-from twinlab.release import DifferentialPrivacy, NoGuarantee, SecretShared
+from twinlab.release import DifferentialPrivacy, Encrypted, NoGuarantee, SecretShared, Transcript
+from twinlab.roles import report_nothing
 
 SMALL = {"cohort.n_people": 20, "cohort.n_days": 10, "learn.kind": "federated", "learn.n_rounds": 4}
 
@@ -125,6 +134,16 @@ def test_real_people_are_charged_whole_before_the_first_round(tmp_path):
         ({"learn.privacy.kind": "person", "learn.privacy.noise_at": "devices"}, "aggregation = 'secure'"),
         ({"learn.strategy": "krum", "learn.n_malicious": 9, "cohort.n_people": 20}, "at most 8 liars"),
         ({"learn.aggregation": "secure", "learn.clients_per_round": 2}, "clients_per_round = 3"),
+        ({"learn.aggregation": "encrypted", "learn.strategy": "multikrum"}, "strategy = 'fedavg'"),
+        ({"learn.aggregation": "encrypted", "learn.clients_per_round": 2}, "clients_per_round = 3"),
+        (
+            {
+                "learn.aggregation.kind": "encrypted",
+                "learn.aggregation.threshold": True,
+                "learn.aggregation.key_holder": "devices",
+            },
+            "key_holder = 'third_party', or threshold = False",
+        ),
     ],
 )
 def test_senseless_mixes_are_refused_with_their_neighbour(experiment, changes, words):
@@ -219,3 +238,126 @@ def test_devices_that_add_the_noise_themselves_keep_the_same_promise(experiment)
     assert results[0].releases[0].guarantee.epsilon == results[1].releases[0].guarantee.epsilon
     # more noise in all, since the fewest who may open a sum must suffice, so updates are shortened further
     assert find_clip_norm(at_devices) < find_clip_norm(at_server)
+
+
+ENCRYPTED = {"learn.n_rounds": 2, "learn.aggregation.kind": "encrypted"}
+#: Rounding of an update of at most 1 in 16 bits, twice, as it is carried on.
+ROUNDING = 4 / 2**15
+
+
+def test_encrypted_updates_give_the_weights_of_plain_ones_under_dropouts(experiment, ground):
+    lossy = {"learn.dropout": 0.2, "learn.n_attackers": 2, "learn.attack": "nan"}
+    plain = federate(experiment.with_({"learn.n_rounds": 2, **lossy}), ground)
+    found = federate(experiment.with_({**ENCRYPTED, **lossy}), ground)
+    for name, value in plain.state.items():
+        assert float((found.state[name] - value).abs().max()) < ROUNDING
+    assert [report.n_replied for report in found.rounds] == [report.n_replied for report in plain.rounds]
+    assert [node for node, _ in found.rounds[0].refused] == [node for node, _ in plain.rounds[0].refused]
+
+
+@pytest.mark.parametrize(
+    ("changes", "names", "holder"),
+    [
+        ({}, ("key holder",), "the key holder"),
+        ({"key_holder": "devices"}, ("device",), "one device together with the server opens every update"),
+        ({"threshold": True, "n_trustees": 2}, ("trustee 1", "trustee 2"), "all 2 trustees together (experimental)"),
+    ],
+)
+def test_the_transcript_says_who_reads_what_of_encrypted_sums(experiment, changes, names, holder):
+    more = {f"learn.aggregation.{name}": value for name, value in changes.items()}
+    chosen, transcript = experiment.with_({**ENCRYPTED, **more}), Transcript()
+    cohort = tl.load_cohort(chosen)
+    learned = learn_federated(chosen, cohort, find_account(chosen, cohort, None), report_nothing, transcript)
+    assert learned.federation.is_complete
+    seen = [message for message in transcript.seen_by("server") if "key" not in message.kind]
+    updates = [message for message in seen if message.sender == "device" and message.kind.startswith("encrypted")]
+    assert [message.n_messages for message in updates] == [20, 20]
+    for message in updates:
+        assert isinstance(message.guarantee, Encrypted)
+        assert message.guarantee.scheme == "BFV"
+        assert message.guarantee.security_bits >= 128
+        assert holder in str(message.guarantee)
+        assert sum(payload["encrypted"].nbytes for payload in message.payload) == message.n_bytes
+        assert all(set(payload) == {"node", "encrypted"} for payload in message.payload)
+    opened = [message for message in seen if message not in updates]
+    what = "partial opening" if "threshold" in changes else "sum"
+    assert [(message.sender, message.kind) for message in opened] == [
+        (name, f"{what}, round {number}") for number in (1, 2) for name in names
+    ]
+    assert all("who read it, are trusted with it" in str(message.guarantee) for message in opened)
+    for name in names:
+        got = [message for message in transcript.seen_by(name) if message.kind.startswith("encrypted sum")]
+        assert [message.n_messages for message in got] == [1, 1]
+    keys = [row for row in transcript.rows() if row["what"] == "public key"]
+    assert [(row["messages"], row["receiver"]) for row in keys] == [(20, "device")]
+
+
+@pytest.mark.parametrize("noise_at", ["server", "devices"])
+def test_a_private_encrypted_federation_keeps_the_promise_and_is_paid_once(experiment, noise_at):
+    private = experiment.with_(
+        {**ENCRYPTED, "learn.privacy.kind": "person", "learn.privacy.noise_at": noise_at, "learn.dropout": 0.2}
+    )
+    result = tl.run(private)
+    assert result.federation.is_complete
+    assert 1.9 < result.releases[0].guarantee.epsilon <= 2.0
+    # as for plain sums: a Gaussian event a round, and nothing beside
+    plain = plan_federation(private.with_({"learn.aggregation": "plain", "learn.privacy.noise_at": "server"}))
+    assert result.person_events == plain
+    assert compute_epsilon(ComposedEvent(plain), 1e-4) == result.releases[0].guarantee.epsilon
+    assert all(report.mean_loss is None for report in result.federation.rounds)
+    sums = [message for message in result.transcript.seen_by("server") if message.sender == "key holder"]
+    assert len(sums) == 2
+    kind = DifferentialPrivacy if noise_at == "devices" else NoGuarantee
+    assert all(isinstance(message.guarantee, kind) for message in sums)
+
+
+def test_rehearsed_noise_under_encryption_gives_the_weights_of_plain_sums(experiment, ground):
+    """The same noise at the server, so that what is left is rounding."""
+    noisy = {"learn.n_rounds": 2, "learn.privacy.kind": "person", "learn.privacy.rehearsal": True, "learn.dropout": 0.2}
+    plain = federate(experiment.with_(noisy), ground)
+    found = federate(experiment.with_({**noisy, "learn.aggregation": "encrypted"}), ground)
+    for name, value in plain.state.items():
+        assert float((found.state[name] - value).abs().max()) < ROUNDING
+
+
+def test_more_noise_of_devices_is_bounded_by_who_must_stay(experiment):
+    noisy = {**ENCRYPTED, "learn.privacy.kind": "person", "learn.privacy.noise_at": "devices"}
+    at_devices, at_server = experiment.with_(noisy), experiment.with_({**noisy, "learn.privacy.noise_at": "server"})
+    assert find_clip_norm(at_devices) < find_clip_norm(at_server)
+    # with more that must stay, each device adds less
+    assert find_clip_norm(at_devices) < find_clip_norm(at_devices.with_({"learn.quorum_share": 0.9}))
+    terms = [make_encrypted_terms(each, 20) for each in (at_devices, at_devices.with_({"learn.quorum_share": 0.9}))]
+    assert [each.fewest for each in terms] == [10, 18]
+    for each in terms:
+        assert each.noise_scale * each.fewest**0.5 == pytest.approx(each.noise_multiplier * each.clip_norm)
+
+
+def test_nobody_pays_for_a_federation_that_cannot_be_encrypted(tmp_path):
+    cohort, _ = load_cohort(tl.SimulatedCohort(n_people=6, n_days=8))
+    write_readings(cohort, tmp_path / "readings.csv")
+    real = {"cohort.kind": "readings", "cohort.path": str(tmp_path / "readings.csv"), "learn.kind": "federated"}
+    private = {"learn.privacy.kind": "person", "learn.privacy.noise_at": "devices", "learn.privacy.epsilon": 0.5}
+    coarse = {"learn.aggregation.kind": "encrypted", "learn.aggregation.bits": 8, "learn.privacy.expected_people": 10}
+    with pytest.raises(tl.SpecificationError, match=r"choose \d+ bits more"):
+        tl.run(tl.Experiment().with_({**real, **private, **coarse}), ledger=tmp_path / "ledger.sqlite")
+    fitting = tl.Experiment().with_({**real, **private, **coarse, "learn.aggregation.bits": 24, "learn.n_rounds": 1})
+    result = tl.run(fitting, ledger=tmp_path / "ledger.sqlite")
+    assert result.ledger.gauge()["spent"] == pytest.approx(result.releases[0].guarantee.epsilon, rel=1e-5)
+
+
+def test_what_the_server_reads_of_encrypted_updates_tells_no_device_from_another():
+    exploration = tl.explore_devices(tl.Experiment().with_(SMALL))
+    run = exploration.run({"aggregation": "encrypted", "n_attackers": 2, "attack": "wrong_shape", "dropout": 0.1})
+    assert run.is_masked
+    assert run.is_encrypted
+    assert run.sent.shape == (len(run.sent_by), 40)
+    assert 0 <= run.sent.min() < 0.2 < 0.8 < run.sent.max() <= 1
+    assert abs(run.sent.mean() - 0.5) < 0.15  # of 300 bytes or more, 9 standard deviations
+    for view in run.rounds:
+        assert view.status.count("answered") == view.report.n_replied
+        assert {k for k, word in enumerate(view.status) if word == "refused"} <= set(np.flatnonzero(view.is_liar))
+    assert sum(view.status.count("refused") for view in run.rounds) > 4
+    plain = exploration.run()
+    assert not plain.is_encrypted
+    assert plain.rounds[-1].recognized[0] > 8
+    assert all(view.recognized[0] < 8 for view in run.rounds)

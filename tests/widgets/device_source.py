@@ -83,7 +83,7 @@ class DeviceSource:
             status[device] = "vanished" if random.random() < learn.dropout else refused
         heard = [device for device in asked if status[device] != "vanished"]
         sent_by = tuple(heard[:N_SHOWN])
-        is_masked = learn.aggregation.kind == "secure"
+        is_masked = learn.aggregation.kind != "plain"
         rows = random.random((len(sent_by), N_WEIGHTS)) if is_masked else np.array(
             [np.sin(np.arange(N_WEIGHTS) * (device + 1)) for device in sent_by]
         )  # fmt: skip

@@ -1,6 +1,7 @@
 """The panel of federated devices on a made-up source: what it runs, when, what it says, and what it keeps."""
 
 import base64
+import html
 import threading
 import time
 
@@ -159,6 +160,34 @@ def test_masked_numbers_stand_beside_plain_ones():
     assert len(cells) == 2 * 12 * 40
     greys = [color for color in cells["color"] if len({color[1:3], color[3:5], color[5:7]}) == 1]
     assert len(greys) >= 12 * 40
+
+
+def test_encrypted_bytes_stand_beside_plain_numbers_and_keep_their_name():
+    panel = FederatedDevices(DeviceSource())
+    panel.set(aggregation="encrypted")  # never at once, as secure sums
+    assert "Press Run for " in panel._status.value
+    assert "encrypted" in panel._status.value
+    panel.press("run")
+    assert "It reads a round's opened sum only" in html.unescape(panel._status.value)
+    heads = ["Plain: the updates themselves", "Encrypted: bytes of ciphertexts"]
+    assert all(words in make_svg(panel.draw().to_dict()) for words in heads)
+    panel.set(aggregation="plain")
+    panel.press("run")
+    words = panel.pictures["view"].data["words"]
+    assert words.query("look == 'head'").sort_values("x")["text"].tolist() == heads
+    panel.set(aggregation="secure")
+    panel.press("run")
+    assert "Masked: what secure sums send" in panel.pictures["view"].data["words"]["text"].tolist()
+
+
+def test_noise_at_the_server_hides_nobody_from_whoever_reads_encrypted_sums():
+    panel = FederatedDevices(DeviceSource(), aggregation="encrypted", epsilon=2.0)
+    assert "and not from the server and who holds the key, who read sums before it" in panel._status.value
+    panel = FederatedDevices(DeviceSource(), aggregation="plain", epsilon=2.0)
+    assert "and not from the server, which reads updates before it" in panel._status.value
+    privacy = {"kind": "person", "epsilon": 2.0, "noise_at": "devices"}
+    panel = FederatedDevices(DeviceSource(privacy=privacy, aggregation="encrypted"))
+    assert "at epsilon 2." in panel._status.value
 
 
 @pytest.mark.parametrize(
@@ -369,7 +398,7 @@ def test_every_choice_can_be_made_from_code():
         ({"dropout": 0.9}, "dropout: expected a number from 0 to 0.8, got 0.9"),
         ({"attack": "bribe"}, "got 'bribe'"),
         ({"strategy": "fedprox"}, "got 'fedprox'"),
-        ({"aggregation": "none"}, "aggregation: expected one of plain, secure; got 'none'"),
+        ({"aggregation": "none"}, "aggregation: expected one of plain, secure, encrypted; got 'none'"),
         ({"epsilon": 50.0}, "epsilon: expected one of off, 0.5.*got 50.0"),
         ({"signal": "mood"}, "got 'mood'"),
     ],

@@ -1,6 +1,7 @@
-"""What can the server read? The numbers that devices sent it, in the clear or masked, a row a device."""
+"""What can the server read? The numbers that devices sent it: in the clear, masked or encrypted, a row a device."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -20,14 +21,17 @@ _FEWEST_TOLD = 6
 _BELOW, _ABOVE, _BLACK = (0x00, 0x3A, 0x70), (0xE6, 0x8A, 0x00), (0x22, 0x22, 0x22)
 _PLAIN = "Plain: the updates themselves"
 _MASKED = "Masked: what secure sums send"
+_ENCRYPTED = "Encrypted: bytes of ciphertexts"
 _PLAIN_KEY = "dark blue below zero, orange above"
 _MASKED_KEY = "white 0 to black 1, all equally likely"
+_ENCRYPTED_KEY = "white 0 to black 255, nearly equally likely"
 
 
 def make_server_view(
     sent: np.ndarray,
     is_masked: bool,
     *,
+    is_encrypted: bool = False,
     sent_by: Sequence[int] = (),
     liars: Sequence[int] = (),
     number: int | None = None,
@@ -41,8 +45,9 @@ def make_server_view(
     """Cells, words and sentence of what a server read from some devices.
 
     Args:
-      sent: (device, weight) numbers that it read; -1 to 1 in the clear, 0 to 1 if masked. From `DevicesRun.sent`.
-      is_masked: whether they were masked.
+      sent: (device, weight) numbers that it read; -1 to 1 in the clear, 0 to 1 if hidden. From `DevicesRun.sent`.
+      is_masked: whether they were hidden, by masks or encryption.
+      is_encrypted: whether what is hidden, here or in `other`, was encrypted, and not masked.
       sent_by: the devices' numbers; 0, 1, ... when empty.
       liars: which of them lie.
       number: of the round.
@@ -62,11 +67,12 @@ def make_server_view(
     panes.sort(key=lambda pane: pane[1])  # plain stands left
     width = (WIDTH - _GAP * (len(panes) - 1)) / len(panes)
     parts = [
-        _lay_out(numbers, masked, by or range(len(numbers)), lying, k * (width + _GAP), width)
+        _lay_out(numbers, _look_up(masked, is_encrypted), by or range(len(numbers)), lying, k * (width + _GAP), width)
         for k, (numbers, masked, by, lying) in enumerate(panes)
     ]
     cells, words = ([row for part in parts for row in part[place]] for place in (0, 1))
-    said = _say(panes[-1][0] if is_masked else panes[0][0], is_masked, recognized, group_size)
+    shown = panes[-1][0] if is_masked else panes[0][0]
+    said = _say(shown, _look_up(is_masked, is_encrypted), recognized, group_size)
     lines = said.split(". ")
     first = 0.4 if len(lines) > 1 else 1.0
     words += [{"x": 0.0, "y": _LINE * (k + first), "text": text, "look": "say"} for k, text in enumerate(lines)]
@@ -129,8 +135,24 @@ def draw_server_view(picture: Picture, moves: bool = False) -> alt.LayerChart:
     return describe(chart, picture.sentence)
 
 
+@dataclass(frozen=True)
+class _Look:
+    """How a pane's numbers were sent."""
+
+    is_masked: bool
+    head: str
+    key: str
+    is_encrypted: bool = False
+
+
+def _look_up(is_masked: bool, is_encrypted: bool) -> _Look:
+    if not is_masked:
+        return _Look(False, _PLAIN, _PLAIN_KEY)
+    return _Look(True, _ENCRYPTED, _ENCRYPTED_KEY, True) if is_encrypted else _Look(True, _MASKED, _MASKED_KEY)
+
+
 def _lay_out(
-    numbers: np.ndarray, is_masked: bool, by: Sequence[int], liars: set[int], left: float, width: float
+    numbers: np.ndarray, look: _Look, by: Sequence[int], liars: set[int], left: float, width: float
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Cells and words of one pane."""
     if numbers.ndim != 2 or len(by) != len(numbers):
@@ -138,12 +160,12 @@ def _lay_out(
             f"server's view: expected (device, weight) numbers of {len(by)} devices, got the shape {numbers.shape}"
         )
     n_rows, n_columns = numbers.shape
-    words = [{"x": left, "y": _HEAD - 14, "text": _MASKED if is_masked else _PLAIN, "look": "head"}]
+    words = [{"x": left, "y": _HEAD - 14, "text": look.head, "look": "head"}]
     if not n_rows:
         return [], [*words, {"x": left, "y": _HEAD + _ROW / 2, "text": "nothing was sent yet", "look": "note"}]
     words.append({"x": left + _LABELS, "y": _HEAD + n_rows * _ROW + _FOOT / 2 + 2,
-                  "text": _MASKED_KEY if is_masked else _PLAIN_KEY, "look": "key"})  # fmt: skip
-    colors, side = _color(numbers, is_masked), (width - _LABELS) / n_columns
+                  "text": look.key, "look": "key"})  # fmt: skip
+    colors, side = _color(numbers, look.is_masked), (width - _LABELS) / n_columns
     cells = []
     for row, device in enumerate(by):
         top = _HEAD + row * _ROW
@@ -154,10 +176,11 @@ def _lay_out(
             words.append({"x": middle, "y": top + _ROW / 2, "text": "x   no number   x", "look": "hole"})
         for column in range(n_columns):
             start, value = left + _LABELS + column * side, numbers[row, column]
-            said = f"{value:.2f}" if np.isfinite(value) else "no number"
+            told = f"{255 * value:.0f}" if look.is_encrypted else f"{value:.2f}"
+            said = told if np.isfinite(value) else "no number"
             cells.append(
                 {"x": start, "x2": start + side - 0.5, "y": top, "y2": top + _ROW - 1, "color": colors[row][column],
-                 "words": f"device {device}, number {column + 1}: {said}"}
+                 "words": f"device {device}, {'byte' if look.is_encrypted else 'number'} {column + 1}: {said}"}
             )  # fmt: skip
     return cells, words
 
@@ -183,19 +206,21 @@ def _color(numbers: np.ndarray, is_masked: bool) -> list[list[str]]:
     ]
 
 
-def _say(sent: np.ndarray, is_masked: bool, recognized: tuple[int, int] | None, group_size: int | None) -> str:
+def _say(sent: np.ndarray, look: _Look, recognized: tuple[int, int] | None, group_size: int | None) -> str:
     """What the server can read, and how far numbers alone give a device away."""
     if not len(sent):
         return "It has read nothing yet"
     told = ""
     if recognized is not None and recognized[1] >= _FEWEST_TOLD:
-        chance = "where chance gives 1"
-        told = (
-            f". By the numbers of the round before it recognizes {recognized[0]} of {recognized[1]} devices, {chance}"
-        )
+        what, who = "bytes" if look.is_encrypted else "numbers", f"{recognized[0]} of {recognized[1]} devices"
+        told = f". By the {what} of the round before it recognizes {who}, where chance gives 1"
     n_rows, n_columns = sent.shape
-    if not is_masked:
+    if not look.is_masked:
         return f"It reads each update alone; here are {n_columns} numbers of each of {n_rows} devices{told}"
+    if look.is_encrypted:
+        mean = 255 * float(np.nanmean(sent))
+        what = f"ciphertext, here bytes of mean {mean:.0f}"
+        return f"It reads a round's opened sum only; what one device sends is {what}{told}"
     group = f"a group of {group_size} devices" if group_size else "a whole group"
     mean = float(np.nanmean(sent))
     return f"It reads sums of {group} only; what one device sends is noise, here of mean {mean:.2f}{told}"

@@ -15,12 +15,10 @@ from twinlab.errors import SpecificationError
 from twinlab.experiment import Experiment
 from twinlab.finding import Finding
 from twinlab.fleet import State
-from twinlab.learn_choice import FederatedLearning, SecureSum
+from twinlab.learn_choice import EncryptedSum, FederatedLearning, hides_updates
 from twinlab.pipeline.account import is_free
 from twinlab.pipeline.composition import keep_people_with_readings, load_cohort
 from twinlab.pipeline.federating import (
-    DEVICE,
-    SERVER,
     FederatedGround,
     federate,
     plan_faults,
@@ -30,7 +28,7 @@ from twinlab.pipeline.federating import (
 from twinlab.pipeline.personalizing import compare_personalization
 from twinlab.protection.federated.checkpoint import RoundReport
 from twinlab.protection.federated.federation import FederatedTraining
-from twinlab.protection.federated.grid import FIRST_NODE
+from twinlab.protection.federated.grid import DEVICE, FIRST_NODE, SERVER
 from twinlab.roles import Progress, report_nothing
 from twinlab.signals import get_signal
 from twinlab.twins.feature import choose_targets
@@ -98,8 +96,9 @@ class DevicesRun:
       rounds: a view of each.
       zero_budget: error by signal of the start, which nobody trained.
       sent: float (device, weight): some numbers that the server read of the first devices in the last round; from -1 to
-        1, scaled by the largest, for plain updates, and from 0 to 1 for masked ones, which are uniform there.
-      is_masked: whether they were masked.
+        1, scaled by the largest, for plain updates, and from 0 to 1 for masked ones and for the bytes of encrypted
+        ones, both of which are nearly uniform there.
+      is_masked: whether they were hidden: masked or encrypted.
       sent_by: whose numbers they are, a device a row.
     """
 
@@ -110,6 +109,11 @@ class DevicesRun:
     sent: np.ndarray = field(repr=False)
     is_masked: bool
     sent_by: tuple[int, ...] = ()
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether they are bytes of encrypted updates."""
+        return isinstance(read_federated(self.experiment).aggregation, EncryptedSum)
 
     def table(self, signal: str) -> pd.DataFrame:
         """A row per round: round, error, zero_budget, answered, refused, megabytes down and up, seconds."""
@@ -181,7 +185,7 @@ class DevicesExploration:
         return self.cohort.n_people
 
     def choose(self, changes: Mapping[str, Any]) -> Experiment:
-        """The experiment with other choices of learning, such as {"n_rounds": 10, "aggregation": "secure"}."""
+        """The experiment with other choices of learning, such as {"n_rounds": 10, "aggregation": "encrypted"}."""
         return self.experiment.with_({f"learn.{name}": value for name, value in changes.items()})
 
     def prepare(self, experiment: Experiment, progress: Progress = report_nothing) -> FederatedGround:
@@ -271,7 +275,7 @@ class _Watch:
     ) -> None:
         self._judge, self._tell, self._n_devices = judge, tell, ground.task.n_devices
         self._liars = _find_liars(experiment, self._n_devices)
-        self.is_masked = isinstance(read_federated(experiment).aggregation, SecureSum)
+        self.is_masked = hides_updates(read_federated(experiment))
         self._asked: set[int] = set()
         self._heard: set[int] = set()
         self._model: dict[str, np.ndarray] = {}
@@ -281,12 +285,14 @@ class _Watch:
 
     def note(self, sender: str, receiver: str, kind: str, n_bytes: int, payload: dict[str, Any]) -> None:
         """One message; see `EmbeddedGrid`."""
-        device = int(payload.get("node", FIRST_NODE)) - FIRST_NODE
+        if "node" not in payload:
+            return  # what others than server and devices tell each other, or a key
+        device = int(payload["node"]) - FIRST_NODE
         if sender == SERVER:
             self._asked.add(device)
             self._model = payload.get("arrays") or self._model
-        elif self.is_masked and "masked" not in payload:
-            return  # keys and shares; a device is in the sum once its masked update is there
+        elif self.is_masked and not {"masked", "encrypted"} & payload.keys():
+            return  # keys and shares; a device is in the sum once its hidden update is there
         elif sender == DEVICE and "error" not in payload:
             self._heard.add(device)
             if len(self._sent) < N_SHOWN_DEVICES or device in self._sent:
@@ -296,6 +302,10 @@ class _Watch:
         masked = payload.get("masked")
         if masked is not None:
             self._sent[device] = np.asarray(masked).ravel()[:N_SHOWN_WEIGHTS] / 2.0**32
+        elif "encrypted" in payload:
+            data = np.asarray(payload["encrypted"])
+            # from within a ciphertext: how messages and their parts begin is the same for all
+            self._sent[device] = data[int(0.382 * len(data)) :][:N_SHOWN_WEIGHTS] / 255.0
         elif payload.get("arrays"):
             update = np.concatenate(
                 [(np.asarray(value, float) - self._model.get(name, 0.0)).ravel()

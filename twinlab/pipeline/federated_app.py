@@ -18,7 +18,7 @@ from twinlab.budget import ComposedEvent, PrivacyBudget
 from twinlab.errors import IncompatibleChoicesError, ProtocolError, RoundFailedError, SpecificationError
 from twinlab.experiment import Experiment, FitbitCohort, count_expected_people
 from twinlab.fleet import Fleet
-from twinlab.learn_choice import FederatedLearning
+from twinlab.learn_choice import EncryptedSum, FederatedLearning
 from twinlab.ledger import Receipt, open_ledger
 from twinlab.pipeline.account import is_free
 from twinlab.pipeline.band_task import BandTask, make_band_task
@@ -90,6 +90,11 @@ def _find_misfits(experiment: Experiment) -> Iterator[str]:
         yield (
             f"learn.aggregation.group_size: devices refuse groups of fewer than {terms.fewest}, got {n_expected} a "
             "round; choose a smaller group_size, or more devices"
+        )
+    if isinstance(learn.aggregation, EncryptedSum):
+        yield (
+            "learn.aggregation: whoever opens encrypted sums is a party beside server and devices, which Flower does "
+            "not run; choose aggregation = 'secure'"
         )
     if learn.dropout or learn.n_attackers:
         yield (

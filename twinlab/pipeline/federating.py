@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -14,34 +14,36 @@ from twinlab.budget import ComposedEvent, Event, GaussianEvent, RepeatedEvent
 from twinlab.cohorts.cohort import Cohort
 from twinlab.experiment import Experiment, count_expected_people
 from twinlab.fleet import State
-from twinlab.learn_choice import FederatedLearning, FederatedPrivacy, SecureSum
+from twinlab.learn_choice import EncryptedSum, FederatedLearning, FederatedPrivacy, SecureSum, hides_updates
 from twinlab.pipeline.account import Account
 from twinlab.pipeline.band_task import BandTask, make_band_task, put_weights, read_weights
+from twinlab.pipeline.encrypted_parties import describe_addition, make_addition, name_messages, plan_addition
+from twinlab.pipeline.federated_book import MODEL, UPDATE, Book
 from twinlab.pipeline.learning import OPEN_WEIGHTS, Learned
 from twinlab.pipeline.start import prepare_start
 from twinlab.protection.differential_privacy.accounting import calibrate_noise_multiplier
 from twinlab.protection.differential_privacy.descent import describe_training_guarantee
 from twinlab.protection.differential_privacy.gaussian_noise import draw_gaussian
 from twinlab.protection.differential_privacy.randomness import open_noise
+from twinlab.protection.federated.encrypted_terms import EncryptedAddition, EncryptedTerms
 from twinlab.protection.federated.fault import FaultPlan, PlantedFault
 from twinlab.protection.federated.federation import FederatedSettings, FederatedTraining, train_federated
 from twinlab.protection.federated.private_sum import PrivateSum
-from twinlab.protection.federated.secure_terms import SecureTerms
+from twinlab.protection.federated.secure_terms import FEWEST_IN_A_GROUP, SecureTerms
 from twinlab.protection.federated.task import DevicePolicy, LocalTraining
-from twinlab.release import DifferentialPrivacy, Guarantee, Message, NoGuarantee, SecretShared, Transcript
+from twinlab.release import Guarantee, NoGuarantee, SecretShared, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.twins.population import Population
 
-SERVER, DEVICE = "server", "device"
+if TYPE_CHECKING:
+    from twinlab.protection.homomorphic.encrypted_sum import SumPlan
+
 #: What a server that adds reads of one device.
 VISIBLE_UPDATES = NoGuarantee("updates are visible to the server")
-KEYS_AND_LISTS = NoGuarantee("keys, lists and sealed shares, which hold nothing of a reading")
 #: Noise that a whole private training may leave in one weight, by start; as for central training.
 _NOISE_PER_WEIGHT = {"simulated": 0.004, "constant": 0.03}
 #: An update that needs no bound for privacy is bounded all the same, against liars.
 _OPEN_BOUND = 1.0
-#: So much of what receivers saw is kept whole; of more, the first rounds.
-_KEPT_BYTES = 64e6
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,16 @@ def find_clip_norm(experiment: Experiment) -> float:
         return _OPEN_BOUND
     expected = _count_expected(experiment)
     if _asks_devices_for_noise(learn):
-        assert isinstance(learn.aggregation, SecureSum)
-        # each device adds so much that those of a group who must stay suffice; together that is more
-        must_stay = learn.aggregation.threshold_share * min(learn.aggregation.group_size, expected)
-        noise *= math.sqrt(expected / must_stay)
+        # each device adds so much that those who must stay suffice; together that is more
+        noise *= math.sqrt(expected / _count_who_must_stay(learn, expected))
     return min(1.0, _NOISE_PER_WEIGHT[learn.start] * expected / (math.sqrt(learn.n_rounds) * noise))
+
+
+def _count_who_must_stay(learn: FederatedLearning, n_asked: int) -> float:
+    """Devices of a round of so many without which no sum is opened, nearly."""
+    if isinstance(learn.aggregation, SecureSum):
+        return learn.aggregation.threshold_share * min(learn.aggregation.group_size, n_asked)
+    return max(FEWEST_IN_A_GROUP, learn.quorum_share * n_asked)
 
 
 def plan_federation(experiment: Experiment) -> tuple[Event, ...]:
@@ -154,11 +161,12 @@ def learn_federated(
       on_round: called after each round with its report and the model's arrays.
     """
     ground = prepare_federation(experiment, cohort, progress)
+    book = make_book(experiment, ground)  # refuses what cannot be encrypted before anybody pays
     events = plan_federation(experiment)
     if events:
         account.spend(ComposedEvent(events), purpose="learn")
-    book = Book(experiment)
     training = federate(experiment, ground, progress, on_message=book.note, on_round=on_round)
+    book.finish({name: value.numpy() for name, value in training.state.items()}, ground.task.n_devices)
     if transcript is not None:
         book.write(transcript)
     guarantee = describe_weights(experiment)
@@ -196,6 +204,7 @@ def federate(
         on_message=on_message,
         on_round=on_round,
         secure=make_terms(experiment),
+        encrypted=_make_encryption(experiment, ground, on_message or (lambda *_: None)),
     )
 
 
@@ -206,9 +215,9 @@ def plan_training(experiment: Experiment) -> LocalTraining:
 
 
 def plan_policy(experiment: Experiment) -> DevicePolicy:
-    """What each device of an experiment lets out; under privacy or masks nothing beside its update. Public."""
+    """What each device of an experiment lets out; under privacy or hidden sums nothing beside its update. Public."""
     learn, policy = read_federated(experiment), DevicePolicy(clip_norm=find_clip_norm(experiment))
-    is_silent = isinstance(learn.privacy, FederatedPrivacy) or isinstance(learn.aggregation, SecureSum)
+    is_silent = isinstance(learn.privacy, FederatedPrivacy) or hides_updates(learn)
     return replace(policy, reports=()) if is_silent else policy
 
 
@@ -233,7 +242,7 @@ def plan_settings(experiment: Experiment, n_devices: int) -> FederatedSettings:
 
 
 def make_terms(experiment: Experiment) -> SecureTerms | None:
-    """How updates are masked; None where the server reads each."""
+    """How updates are masked; None where they are not."""
     learn = read_federated(experiment)
     if not isinstance(learn.aggregation, SecureSum):
         return None
@@ -245,6 +254,52 @@ def make_terms(experiment: Experiment) -> SecureTerms | None:
         noise=_open_noise(experiment) if is_noisy else None,
         noise_multiplier=find_noise_multiplier(experiment) if is_noisy else 0.0,
     )
+
+
+def make_encrypted_terms(experiment: Experiment, n_devices: int) -> EncryptedTerms:
+    """How updates of so many devices are bounded, and made noisy, before they are encrypted; public."""
+    is_noisy = _asks_devices_for_noise(read_federated(experiment))
+    return EncryptedTerms(
+        clip_norm=find_clip_norm(experiment),
+        fewest=max(FEWEST_IN_A_GROUP, plan_settings(experiment, n_devices).quorum),
+        noise=_open_noise(experiment) if is_noisy else None,
+        noise_multiplier=find_noise_multiplier(experiment) if is_noisy else 0.0,
+    )
+
+
+def plan_encryption(experiment: Experiment, ground: FederatedGround) -> SumPlan | None:
+    """How updates are encrypted; None where they are not. Public."""
+    learn, n_devices = read_federated(experiment), ground.task.n_devices
+    if not isinstance(learn.aggregation, EncryptedSum):
+        return None
+    n_parameters = sum(value.numel() for value in ground.initial.values())
+    n_asked = min(learn.clients_per_round or n_devices, n_devices)
+    return plan_addition(learn.aggregation, make_encrypted_terms(experiment, n_devices), n_parameters, n_asked)
+
+
+def _make_encryption(
+    experiment: Experiment, ground: FederatedGround, tell: Callable[..., None]
+) -> EncryptedAddition | None:
+    """Keys and parties of encrypted sums, made anew; None where updates are not encrypted."""
+    choice, n_devices = read_federated(experiment).aggregation, ground.task.n_devices
+    plan = plan_encryption(experiment, ground)
+    if plan is None or not isinstance(choice, EncryptedSum):
+        return None
+    return make_addition(choice, make_encrypted_terms(experiment, n_devices), plan, n_devices, tell)
+
+
+def make_book(experiment: Experiment, ground: FederatedGround) -> Book:
+    """An empty record of what will cross, which knows what is promised of it."""
+    choice, model = read_federated(experiment).aggregation, describe_weights(experiment)
+    if isinstance(choice, SecureSum):
+        n_must_stay = math.ceil(choice.threshold_share * choice.group_size)
+        update: Guarantee = SecretShared((f"groups of {choice.group_size} devices",), n_must_stay, "malicious")
+        return Book({MODEL: model, UPDATE: update})
+    plan = plan_encryption(experiment, ground)
+    if isinstance(choice, EncryptedSum) and plan is not None:
+        of_noisy_sum = model if _asks_devices_for_noise(read_federated(experiment)) else None
+        return Book({MODEL: model, **describe_addition(choice, plan, of_noisy_sum)}, name_messages(choice))
+    return Book({MODEL: model, UPDATE: VISIBLE_UPDATES})
 
 
 def make_private_sum(experiment: Experiment) -> PrivateSum | None:
@@ -288,66 +343,3 @@ def _count_expected(experiment: Experiment) -> int:
     learn = read_federated(experiment)
     expected = count_expected_people(experiment) or 2
     return min(learn.clients_per_round or expected, expected)
-
-
-class Book:
-    """Keeps what crossed between devices and server, a record per round, direction and kind."""
-
-    def __init__(self, experiment: Experiment) -> None:
-        """Start empty."""
-        self._experiment = experiment
-        self._round, self._kept = 0, 0
-        self._rows: dict[tuple[int, str, str, str], dict[str, Any]] = {}
-
-    def note(self, sender: str, receiver: str, kind: str, n_bytes: int, payload: dict[str, Any]) -> None:
-        """Take in one message; see `EmbeddedGrid`."""
-        if sender == SERVER:
-            self._round = int(payload.get("config", {}).get("server-round", self._round))
-        row = self._rows.setdefault((self._round, sender, receiver, kind), {"bytes": 0, "messages": 0, "payloads": []})
-        row["bytes"] += n_bytes
-        row["messages"] += 1
-        is_same = sender == SERVER and row["payloads"]  # all devices are sent the same
-        if not is_same and self._kept < _KEPT_BYTES:
-            self._kept += n_bytes
-            row["payloads"].append(payload)
-
-    def write(self, transcript: Transcript) -> None:
-        """Records in the order of rounds."""
-        for (number, sender, receiver, kind), row in self._rows.items():
-            guarantee = self._describe(receiver) if kind.startswith("train") else KEYS_AND_LISTS
-            words = f"{_WORDS.get((sender, kind), kind)}, round {number}"
-            transcript.record(
-                Message(sender, receiver, words, row["bytes"], 0.0, row["payloads"], guarantee, row["messages"])
-            )
-
-    def _describe(self, receiver: str) -> Guarantee:
-        learn = read_federated(self._experiment)
-        if receiver == SERVER:
-            if isinstance(learn.aggregation, SecureSum):
-                n_group, share = learn.aggregation.group_size, learn.aggregation.threshold_share
-                return SecretShared((f"groups of {n_group} devices",), math.ceil(share * n_group), "malicious")
-            return VISIBLE_UPDATES
-        events = plan_federation(self._experiment)
-        if not events:
-            return OPEN_WEIGHTS
-        found = describe_training_guarantee(events, self._experiment.budget.delta, is_rehearsal=False)
-        assert isinstance(found, DifferentialPrivacy)
-        return found
-
-
-_WORDS = {
-    (SERVER, "train"): "model",
-    (DEVICE, "train"): "update",
-    (SERVER, "train.mask"): "model and sealed shares",
-    (DEVICE, "train.mask"): "masked update",
-    (SERVER, "query.identity"): "question who is there",
-    (DEVICE, "query.identity"): "identity key",
-    (SERVER, "query.advertise"): "invitation",
-    (DEVICE, "query.advertise"): "keys of the round",
-    (SERVER, "query.share_keys"): "list of keys",
-    (DEVICE, "query.share_keys"): "sealed shares",
-    (SERVER, "query.confirm"): "list of survivors",
-    (DEVICE, "query.confirm"): "signed list of survivors",
-    (SERVER, "query.unmask"): "confirmations",
-    (DEVICE, "query.unmask"): "shares that open the sum",
-}

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from twinlab.charts.rows import signal_words
 from twinlab.errors import SpecificationError
 from twinlab.experiment import Experiment
-from twinlab.learn_choice import FederatedLearning, FederatedPrivacy, PlainSum, SecureSum
+from twinlab.learn_choice import EncryptedSum, FederatedLearning, FederatedPrivacy, PlainSum, SecureSum
 from twinlab.widgets.control import Control, Pick, Slide
 from twinlab.widgets.devices_source import ALL, OFF
 
@@ -28,7 +28,7 @@ _ATTACKS = {
 }
 #: Percent of all devices.
 _MOST_ATTACKERS = 30
-_SUMS = (("plain", PlainSum), ("secure", SecureSum))
+_SUMS = (("plain", PlainSum), ("secure", SecureSum), ("encrypted", EncryptedSum))
 
 
 def make_device_controls(

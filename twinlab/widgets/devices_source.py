@@ -86,6 +86,11 @@ class DeviceChoices:
         return self.aggregation == "plain" and self.n_trainings <= _CHEAP
 
     @property
+    def hides_updates(self) -> bool:
+        """Whether the server reads sums alone."""
+        return self.aggregation != "plain"
+
+    @property
     def changes(self) -> dict[str, Any]:
         """The same as changes of the experiment's `learn`."""
         changes: dict[str, Any] = {

@@ -44,8 +44,9 @@ class FederatedDevices(Panel):
     """Run federations of simulated people's devices, round by round, and see what the server reads of them.
 
     The first federation starts with the panel. A move of a control runs the next one at once while it is small; a large
-    or a secure one waits for Run, and the panel says so. A mix that makes no sense is refused with its neighbour, and
-    the last picture stays. In a live page rounds run beside the page; elsewhere they are done when the cell is done.
+    one, or one of secure or encrypted sums, waits for Run, and the panel says so. A mix that makes no sense is refused
+    with its neighbour, and the last picture stays. In a live page rounds run beside the page; elsewhere they are done
+    when the cell is done.
 
     ```python
     panel = FederatedDevices(exploration)           # as the last line of a cell
@@ -85,7 +86,7 @@ class FederatedDevices(Panel):
           attack: how they lie, such as sign_flip or nan.
           strategy: fedavg, fedmedian, fedtrimmedavg, krum or multikrum.
           quorum_share: share of the devices asked whose answers a round needs.
-          aggregation: plain or secure.
+          aggregation: plain, secure or encrypted.
           epsilon: privacy loss of a person by all rounds together, 0.5 to 8, or "off".
 
         Raises:
@@ -99,7 +100,8 @@ class FederatedDevices(Panel):
         self._running: DeviceChoices | None = None
         self._version = self._running_version = 0  # the first is raised when nobody wants the running one any more
         self._has_run = False
-        self._sent: dict[bool, Any] = {}  # the last round's view, by whether it was masked
+        self._sent: dict[bool, Any] = {}  # the last round's view, by whether its updates were hidden
+        self._is_encrypted = False  # whether the last hidden ones were encrypted
         self._room = _ROOM
         self._note = ""
         self._fault: BaseException | None = None
@@ -225,8 +227,9 @@ class FederatedDevices(Panel):
 
     def _put(self, found: ShownRun) -> None:
         """A run that has a round takes the place of the one drawn; only a whole one stays to compare with."""
-        is_masked = found.choices.aggregation == "secure"
-        self._sent[is_masked] = found.rounds[-1]
+        if found.choices.hides_updates:
+            self._is_encrypted = found.choices.aggregation == "encrypted"
+        self._sent[found.choices.hides_updates] = found.rounds[-1]
         if self._now is not found:
             if self._now is not None and not self._now.is_running and not self._now.ended:
                 self._before = self._now
@@ -298,9 +301,13 @@ class FederatedDevices(Panel):
         now = self._now
         if now is None or now.choices.epsilon == OFF:
             return ""
-        others = (
-            "" if now.choices.aggregation == "secure" else ", and not from the server, which reads updates before it"
-        )
+        others = {
+            "plain": ", and not from the server, which reads updates before it",
+            "encrypted": ", and not from the server and who holds the key, who read sums before it",
+        }.get(now.choices.aggregation, "")
+        learn = self._source.experiment.learn
+        if getattr(getattr(learn, "privacy", None), "noise_at", "server") == "devices":
+            others = ""
         return f"Noise hides each person in the model at epsilon {now.choices.epsilon:g}{others}."
 
     def _make_pictures(self) -> dict[str, Picture]:
@@ -338,9 +345,10 @@ class FederatedDevices(Panel):
 
     def _make_view(self, view: Any, choices: DeviceChoices) -> Picture:
         """What the server read in the last round, beside the last that was sent the other way."""
-        is_masked = choices.aggregation == "secure"
+        is_masked = choices.hides_updates
         if view is None:
-            return make_server_view(np.zeros((0, 1)), is_masked, n_rows=self._room)
+            is_encrypted = choices.aggregation == "encrypted"
+            return make_server_view(np.zeros((0, 1)), is_masked, is_encrypted=is_encrypted, n_rows=self._room)
         other = self._sent.get(not is_masked)
         self._room = max(self._room, len(view.sent), len(other.sent) if other is not None else 0)
         learn = self._source.experiment.learn
@@ -348,6 +356,7 @@ class FederatedDevices(Panel):
         return make_server_view(
             view.sent,
             is_masked,
+            is_encrypted=self._is_encrypted,
             sent_by=view.sent_by,
             liars=_list_liars(view),
             number=view.report.round,

@@ -14,10 +14,10 @@ from twinlab.errors import IncompatibleChoicesError, SpecificationError
 from twinlab.fleet import State
 from twinlab.protection.federated.admission import Admission
 from twinlab.protection.federated.checkpoint import RoundReport
-from twinlab.protection.federated.device import PERSONAL, DeviceProgram, make_client_app
+from twinlab.protection.federated.device import PERSONAL, DeviceProgram
+from twinlab.protection.federated.encrypted_terms import EncryptedAddition, EncryptedTerms
 from twinlab.protection.federated.fault import FaultPlan
 from twinlab.protection.federated.flower import (
-    ClientApp,
     Context,
     Grid,
     RecordDict,
@@ -30,10 +30,14 @@ from twinlab.protection.federated.flower import (
     unpack_state,
 )
 from twinlab.protection.federated.grid import EmbeddedGrid, OnMessage, Replies
+from twinlab.protection.federated.hidden_sum import (
+    choose_hidden_sum,
+    make_devices,
+    place_adder,
+    read_terms,
+)
 from twinlab.protection.federated.private_sum import PrivateSum
-from twinlab.protection.federated.secure_device import SecureProgram, make_secure_app
-from twinlab.protection.federated.secure_grid import SecureGrid
-from twinlab.protection.federated.secure_terms import FEWEST_IN_A_GROUP, SecureTerms
+from twinlab.protection.federated.secure_terms import SecureTerms
 from twinlab.protection.federated.strategy import (
     MEANS,
     GuardedStrategy,
@@ -169,6 +173,7 @@ def train_federated(
     policy: DevicePolicy | None = None,
     private: PrivateSum | None = None,
     secure: SecureTerms | None = None,
+    encrypted: EncryptedAddition | None = None,
     faults: FaultPlan | None = None,
     checkpoint: Path | None = None,
     progress: Progress = report_nothing,
@@ -177,8 +182,9 @@ def train_federated(
 ) -> FederatedTraining:
     """Train one model on many devices whose rows stay where they are.
 
-    Without `private` and `secure`, updates are visible to the server and promise nothing. A run that is interrupted,
-    stopped by a callback that raises, short of usable replies or at the end of its budget returns its finished rounds.
+    Without `private`, `secure` and `encrypted`, updates are visible to the server and promise nothing. A run that is
+    interrupted, stopped by a callback that raises, short of usable replies or at the end of its budget returns its
+    finished rounds.
 
     Args:
       task: the model and each device's rows; private.
@@ -190,11 +196,12 @@ def train_federated(
       secure: terms by which devices are added in groups, so that the server reads sums alone; devices then clip to its
         bound and report no metrics. If a round asks fewer devices than a group has, the group is made smaller. Noise
         of devices lengthens sums, so that no `max_update_norm` holds for them.
+      encrypted: terms and parties by which updates are added under encryption instead, likewise.
       faults: planted; none when None.
       checkpoint: file written after each round; if it exists, the run goes on from it.
       progress: called within a round as progress("devices answer", ...) and after it as progress("rounds", ...).
       on_round: called after each round with its report and the model's arrays by name, without a model axis.
-      on_message: called for everything that crosses between server and devices.
+      on_message: called for everything that crosses between server and devices, or whoever opens encrypted sums.
 
     Raises:
       SpecificationError: if settings and task do not fit.
@@ -203,11 +210,12 @@ def train_federated(
     """
     settings, policy = settings or FederatedSettings(), policy or DevicePolicy()
     _check(task, settings, initial, policy, private, checkpoint)
-    secure = None if secure is None else _fit_terms(secure, settings, task.n_devices)
-    policy = _tighten(policy, settings, private, secure)
+    hidden = choose_hidden_sum(secure, encrypted, settings, task.n_devices)
+    terms = read_terms(hidden)
+    policy = _tighten(policy, settings, private, terms)
     shared = {name: value for name, value in initial.items() if name not in policy.personal}
     personal = {name: initial[name] for name in policy.personal}
-    app, program = _make_devices(task, training, policy, personal, secure, faults)
+    app, program = make_devices(DeviceProgram(task, training, policy, personal_start=personal), hidden, faults)
     grid = EmbeddedGrid(
         app,
         task.n_devices,
@@ -221,20 +229,20 @@ def train_federated(
     )
     strategy = GuardedStrategy(
         settings.make_strategy(task.n_devices),
-        settings.make_admission(may_be_long=secure is not None and secure.noise is not None),
+        settings.make_admission(may_be_long=terms is not None and terms.noise is not None),
         clients_per_round=settings.clients_per_round,
         seed=settings.seed,
-        sums=settings.replies == "sum" or secure is not None,
+        sums=settings.replies == "sum" or hidden is not None,
         private=private,
         on_round=on_round,
         progress=progress,
         checkpoint=checkpoint,
         fingerprint=_fingerprint(
-            (task.fleet, task.n_devices, training, policy, private, secure, faults), settings, initial
+            (task.fleet, task.n_devices, training, policy, private, terms, faults), settings, initial
         ),
     )
-    seen = grid if secure is None else SecureGrid(grid, secure, seed=settings.seed)
-    result = run_strategy(strategy, seen, shared, settings.n_rounds)
+    adding = place_adder(grid, hidden, settings.seed, on_message)
+    result = run_strategy(strategy, adding, shared, settings.n_rounds)
     is_complete = len(strategy.rounds) >= settings.n_rounds
     return FederatedTraining(
         state=unpack_state(result.arrays),
@@ -314,54 +322,17 @@ def _check(
         )
 
 
-def _fit_terms(secure: SecureTerms, settings: FederatedSettings, n_devices: int) -> SecureTerms:
-    """The terms for so many devices, checked against settings that secure sums exclude."""
-    if settings.strategy not in MEANS:
-        raise IncompatibleChoicesError(
-            f"federation: {settings.strategy} compares single updates, and secure sums hide them; choose strategy "
-            "fedavg, or no secure sum"
-        )
-    if settings.replies == "sum":
-        raise IncompatibleChoicesError(
-            "federation: secure sums take the place of a trusted adder; choose replies each, or no secure sum"
-        )
-    if settings.weighting != "uniform":
-        raise IncompatibleChoicesError(
-            "federation: secure sums count each device the same; choose weighting uniform, or no secure sum"
-        )
-    n_asked = settings.clients_per_round or n_devices
-    if n_asked < FEWEST_IN_A_GROUP:
-        raise SpecificationError(
-            f"secure sum: expected at least {FEWEST_IN_A_GROUP} devices a round, got {n_asked}; ask more, or choose no "
-            "secure sum"
-        )
-    return replace(secure, group_size=min(secure.group_size, n_asked))
-
-
-def _make_devices(
-    task: LocalTask,
-    training: LocalTraining,
-    policy: DevicePolicy,
-    personal: State,
-    secure: SecureTerms | None,
-    faults: FaultPlan | None,
-) -> tuple[ClientApp, DeviceProgram | SecureProgram]:
-    """What runs on each device, and the same for many at once."""
-    program = DeviceProgram(task, training, policy, personal_start=personal)
-    if secure is None:
-        return make_client_app(task, training, policy, personal_start=personal), program
-    masked = SecureProgram(program, secure, faults)
-    return make_secure_app(masked), masked
-
-
 def _tighten(
-    policy: DevicePolicy, settings: FederatedSettings, private: PrivateSum | None, secure: SecureTerms | None
+    policy: DevicePolicy,
+    settings: FederatedSettings,
+    private: PrivateSum | None,
+    hidden: SecureTerms | EncryptedTerms | None,
 ) -> DevicePolicy:
     """The policy less what this federation has no use for."""
     if settings.weighting == "uniform":
         # nobody needs to know how many rows a device has
         policy = replace(policy, weighting="uniform")
-    for bounded in (private, secure):
+    for bounded in (private, hidden):
         if bounded is not None:
             bound = bounded.clip_norm if policy.clip_norm is None else min(policy.clip_norm, bounded.clip_norm)
             policy = replace(policy, clip_norm=bound, reports=())

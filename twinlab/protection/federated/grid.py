@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 
 from twinlab.errors import IncompatibleChoicesError, SpecificationError, TwinlabError
 from twinlab.protection.federated.device import CHUNK_DEVICES, Program
+from twinlab.protection.federated.encrypted_terms import ENCRYPTED, UPDATE
 from twinlab.protection.federated.fault import (
     NEEDS_SINGLE_REPLIES,
     FaultKind,
@@ -364,7 +366,8 @@ def _fail(message: Message, code: int, reason: str) -> Message:
 def _describe(message: Message, node_id: int) -> dict[str, Any]:
     """A message as plain arrays and numbers, for whoever keeps a transcript.
 
-    A masked update stands apart as "masked", uint32; of keys and shares the number of bytes is told.
+    A masked update stands apart as "masked", uint32, an encrypted one as "encrypted", its bytes; of keys and shares the
+    number of bytes is told.
     """
     found: dict[str, Any] = {"node": node_id}
     if message.has_error():
@@ -373,6 +376,8 @@ def _describe(message: Message, node_id: int) -> dict[str, Any]:
         if name == ARRAYS:
             arrays = unpack_arrays(record)
             found |= arrays if set(arrays) == {MASKED} else {name: arrays}
+        elif name == ENCRYPTED and isinstance(update := record.get(UPDATE), bytes):
+            found[name] = np.frombuffer(update, dtype=np.uint8)
         else:
             found[name] = {key: len(each) if isinstance(each, bytes) else each for key, each in record.items()}
     return found

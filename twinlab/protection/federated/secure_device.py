@@ -15,16 +15,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from twinlab.errors import ProtocolError, TwinlabError
+from twinlab.protection.federated.bounded_update import train_bounded
 from twinlab.protection.federated.device import DeviceProgram, make_app
-from twinlab.protection.federated.fault import FaultKind, FaultPlan, tamper_updates
+from twinlab.protection.federated.fault import FaultPlan
 from twinlab.protection.federated.flower import (
     ARRAYS,
     CONFIG,
     REFUSED,
-    ROUND,
     ClientApp,
     ConfigRecord,
     Context,
@@ -32,8 +31,6 @@ from twinlab.protection.federated.flower import (
     Message,
     RecordDict,
     pack_arrays,
-    read_setting,
-    unpack_state,
 )
 from twinlab.protection.federated.secure_identity import check_keys, open_identity
 from twinlab.protection.federated.secure_sum import SecureClient
@@ -61,8 +58,6 @@ from twinlab.protection.federated.update import Updates
 
 #: Where a device keeps its round, in its own context.
 STATE = "secure"
-#: Faults of a reply's form; under masks all they can do is make a vector of another length.
-_MISSHAPEN = frozenset({"wrong_shape", "missing_key"})
 
 
 class SecureProgram:
@@ -86,7 +81,6 @@ class SecureProgram:
           faults: lies about the update, planted for lessons and tests; public.
         """
         self._program, self._terms, self._faults = program, terms, faults or FaultPlan()
-        self._names = sorted(program.shapes)
         self._n_parameters = sum(math.prod(shape) for shape in program.shapes.values())
 
     def train(self, content: RecordDict, contexts: Sequence[Context]) -> Updates:
@@ -189,7 +183,9 @@ class SecureProgram:
             except TwinlabError as error:
                 found[k] = _refuse(error)
         for places in alike.values():
-            values, misshapen = self._train(contents[places[0]], [contexts[k] for k in places])
+            values, misshapen = train_bounded(
+                self._program, self._faults, self._terms.clip_norm, contents[places[0]], [contexts[k] for k in places]
+            )
             for place, k in enumerate(places):
                 act = functools.partial(
                     self._mask_one, client=clients[k], values=values[place], misshapen=place in misshapen
@@ -207,25 +203,6 @@ class SecureProgram:
                 "different models could be told apart in the sum"
             )
         return client
-
-    def _train(self, content: RecordDict, contexts: Sequence[Context]) -> tuple[np.ndarray, set[int]]:
-        """Bounded updates, float64 (device, parameter), and the places of those that lie about their shape; private."""
-        received = RecordDict({name: content[name].copy() for name in (ARRAYS, CONFIG)})
-        updates = self._program.train(received, contexts)
-        start = unpack_state(content[ARRAYS])
-        devices = [int(context.node_config["partition-id"]) for context in contexts]
-        faults = self._faults.find(int(read_setting(content, ROUND, 1)), devices)
-        planted: dict[int, list[FaultKind]] = {
-            place: faults[device] for place, device in enumerate(devices) if device in faults
-        }
-        if planted:
-            updates = tamper_updates(updates, start, planted)
-        changes = [(updates.state[name].double() - start[name].double()).flatten(1) for name in self._names]
-        values = torch.cat(changes, dim=1).numpy()
-        norms = np.sqrt(np.einsum("ij,ij->i", values, values))
-        bound = self._terms.clip_norm
-        values *= np.divide(bound, norms, out=np.ones_like(norms), where=norms > bound)[:, None]
-        return values, {place for place, kinds in planted.items() if _MISSHAPEN & set(kinds)}
 
     def _mask_one(
         self, content: RecordDict, context: Context, client: SecureClient, values: np.ndarray, misshapen: bool

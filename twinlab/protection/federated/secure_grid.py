@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from twinlab.errors import ProtocolError, SpecificationError
 from twinlab.protection.federated.flower import (
-    ARRAYS,
     CONFIG,
     ROUND,
     ConfigRecord,
     Grid,
     Message,
     RecordDict,
-    count_bytes,
-    number_message,
     read_setting,
 )
-from twinlab.protection.federated.secure_group import GroupSum, SecureGroup, fail, read_reply
+from twinlab.protection.federated.secure_group import GroupSum, SecureGroup
 from twinlab.protection.federated.secure_sum.directory import read_directory
 from twinlab.protection.federated.secure_sum.messages import PHASES
 from twinlab.protection.federated.secure_terms import (
@@ -31,17 +26,16 @@ from twinlab.protection.federated.secure_terms import (
     hash_content,
     read_phase,
 )
+from twinlab.protection.federated.sum_grid import SumGrid, fail, read_reply
 
 #: Share of a round's time that devices have for each phase; in one of them they train.
 _TIME = {"advertise": 0.1, "share_keys": 0.1, "mask": 0.6, "confirm": 0.1, "unmask": 0.1}
-#: How numbers of training messages begin, which only this grid sees.
-_OWN = "secure-"
 #: Rounds are numbered by the clock, in microseconds, so that a server that starts anew does not repeat a number.
 _TICKS = 1000
 
 
-class SecureGrid(Grid):
-    """A grid on which a strategy never sees a single update, since the server behind it does not either.
+class SecureGrid(SumGrid):
+    """A grid of masked sums.
 
     Messages of type "train" become rounds of a secure sum: the nodes asked are shuffled into groups by seed and round,
     each group goes through the five phases, and for each sum that opens one reply comes back: the mean of its members'
@@ -70,88 +64,24 @@ class SecureGrid(Grid):
           terms: as the devices hold them; public.
           seed: of the groups; public.
         """
-        self._inner, self._terms, self._seed = inner, terms, seed
+        super().__init__(inner)
+        self._terms, self._seed = terms, seed
         self._directory: dict[int, bytes] = {}
         self._round_id = 0
-        self._numbers = itertools.count(1)
-        self._box: dict[str, list[Message]] = {}
         self.sums: list[GroupSum] = []
-        self.bytes_down = self.bytes_up = 0
 
-    def set_run(self, run: Any) -> None:
-        """Passed on."""
-        self._inner.set_run(run)
-
-    @property
-    def run(self) -> Any:
-        """Passed on."""
-        return self._inner.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Passed on."""
-        return self._inner.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Passed on."""
-        return self._inner.get_node_ids()
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Push what is no training; training is answered at once and waits to be pulled."""
-        training, others = _part(messages)
-        self._box |= self._run_round(training, None)
-        # afterwards, since the grid below may keep the answers to its last messages alone
-        pushed = list(self._inner.push_messages(others)) if others else []
-        return [*pushed, *(message.metadata.message_id for message in training)]
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Replies that have come."""
-        wanted = list(message_ids)
-        found = [reply for number in wanted for reply in self._box.pop(number, [])]
-        others = [number for number in wanted if not number.startswith(_OWN)]
-        return [*found, *(self._inner.pull_messages(others) if others else ())]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Let devices answer; for training, a reply a group and one for each device that refused.
-
-        Raises:
-          RoundFailedError: if fewer devices are asked than a group must have.
-          SpecificationError: if a message holds other records than a model and settings, or a node gets two.
-        """
-        training, others = _part(messages)
-        found = list(self._inner.send_and_receive(others, timeout=timeout)) if others else []
-        for replies in self._run_round(training, timeout).values():
-            found += replies
-        return found
-
-    def read_traffic(self) -> tuple[int, int]:
-        """Bytes of all secure sums so far, sent to devices and received from them."""
-        return self.bytes_down, self.bytes_up
-
-    def _run_round(self, messages: list[Message], timeout: float | None) -> dict[str, list[Message]]:
-        """Replies by the number of the message that they answer."""
-        if not messages:
-            return {}
-        asked = {message.metadata.dst_node_id: message for message in messages}
-        if len(asked) < len(messages) or any(set(each.content) != {ARRAYS, CONFIG} for each in messages):
-            raise SpecificationError(
-                "secure grid: expected one training message a node, with a model and settings in it, got others"
-            )
-        for message in messages:
-            number_message(message, f"{_OWN}{next(self._numbers)}")
-        turned_away = self._meet(list(asked), int(read_setting(messages[0].content, ROUND, 0)), timeout)
+    def add_up(self, asked: Mapping[int, Message], timeout: float | None) -> Iterator[Message]:
+        """A reply a group whose sum opens, and an error for each device that refused or was turned away."""
+        first = next(iter(asked.values())).content
+        turned_away = self._meet(list(asked), int(read_setting(first, ROUND, 0)), timeout)
         groups = self._open_groups(asked)
         for phase in PHASES:
             self._run_phase(phase, groups, None if timeout is None else timeout * _TIME[phase])
         self.sums = [group.close() for group in groups]
-        replies: defaultdict[str, list[Message]] = defaultdict(list)
         for group in groups:
-            for reply in group.list_replies(asked):
-                replies[reply.metadata.reply_to_message_id].append(reply)
+            yield from group.list_replies(asked)
         for node, reason in turned_away.items():
-            replies[asked[node].metadata.message_id].append(fail(asked[node], reason))
-        return replies
+            yield fail(asked[node], reason)
 
     def _open_groups(self, asked: Mapping[int, Message]) -> list[SecureGroup]:
         """The groups of a round; devices that are sent different models are never in one."""
@@ -204,30 +134,3 @@ class SecureGrid(Grid):
             return
         for node, reply in self._exchange(PHASE_TYPES[phase], contents, timeout).items():
             homes[node].take(phase, node, reply)
-
-    def _exchange(self, kind: str, contents: Mapping[int, RecordDict], timeout: float | None) -> dict[int, Message]:
-        """The first reply of each node to these messages; what answers other messages is late or strange."""
-        sent = [Message(content, dst_node_id=node, message_type=kind) for node, content in sorted(contents.items())]
-        sizes = {id(content): count_bytes(content) for content in contents.values()}
-        self.bytes_down += sum(sizes[id(message.content)] for message in sent)
-        replies = list(self._inner.send_and_receive(sent, timeout=timeout))
-        numbered = {message.metadata.message_id: message.metadata.dst_node_id for message in sent}
-        found: dict[int, Message] = {}
-        for reply in replies:
-            source = reply.metadata.src_node_id
-            self.bytes_up += count_bytes(reply.content) if reply.has_content() else 0
-            if len(numbered) == len(sent):
-                node = numbered.get(reply.metadata.reply_to_message_id)
-                is_own = node is not None and (node == source or reply.has_error())
-            else:  # this grid gives messages no numbers
-                node, is_own = source, source in contents
-            if is_own and node is not None:
-                found.setdefault(node, reply)
-        return found
-
-
-def _part(messages: Iterable[Message]) -> tuple[list[Message], list[Message]]:
-    """Training, and all else."""
-    sent = list(messages)
-    training = [message for message in sent if message.metadata.message_type == "train"]
-    return training, [message for message in sent if message.metadata.message_type != "train"]

@@ -11,16 +11,10 @@ from twinlab.errors import ProtocolError
 from twinlab.protection.federated.flower import (
     ARRAYS,
     CONFIG,
-    N_DEVICES,
-    REFUSED,
     ROUND,
-    WEIGHT,
     ConfigRecord,
-    Error,
     Message,
     RecordDict,
-    pack_arrays,
-    pack_content,
     read_setting,
     unpack_arrays,
 )
@@ -41,9 +35,8 @@ from twinlab.protection.federated.secure_terms import (
     pack_phase,
     read_phase,
 )
-
-#: A device's reason is repeated up to this many characters.
-_REASON_CHARACTERS = 300
+from twinlab.protection.federated.sum_grid import fail, read_reply
+from twinlab.protection.federated.update import make_mean
 
 
 @dataclass
@@ -149,7 +142,8 @@ class SecureGroup:
             reason = f"its group: {self.sum.failed_because}"
             return found + [fail(asked[node], reason) for node in self._here if node not in self.sum.refused]
         anchor = next(node for node in self._opened.members if node not in self.sum.refused)
-        return [Message(self._make_record(self._opened), reply_to=asked[anchor]), *found]
+        record = make_mean(self._start, self._opened.total, len(self._opened.members))
+        return [Message(record, reply_to=asked[anchor]), *found]
 
     def _list_messages(self, phase: str) -> dict[int, WireMessage]:
         """What goes out in a phase, by node."""
@@ -164,28 +158,6 @@ class SecureGroup:
             return dict.fromkeys(self._here, self._server.list_survivors())
         return dict.fromkeys(self._here, self._server.request_unmasking())
 
-    def _make_record(self, opened: OpenedSum) -> RecordDict:
-        """The mean of the members' models and how many they are, as a sum's reply."""
-        n_members, at = len(opened.members), 0
-        arrays = {}
-        for name, value in sorted(self._start.items()):
-            change = opened.total[at : at + value.size].reshape(value.shape) / n_members
-            arrays[name] = (value + change).astype(value.dtype)
-            at += value.size
-        ordered = {name: arrays[name] for name in self._start}
-        return pack_content(pack_arrays(ordered), {WEIGHT: float(n_members), N_DEVICES: n_members})
-
-
-def read_reply(reply: Message, phase: str) -> RecordDict:
-    """A reply's records. Raises `ProtocolError` with the reason of one that holds none."""
-    if reply.has_content():
-        return reply.content
-    if reply.error.code == REFUSED and reply.error.reason:
-        # a device may write what it likes here
-        told = "".join(each for each in reply.error.reason[:_REASON_CHARACTERS] if each.isprintable())
-        raise ProtocolError(told)
-    raise ProtocolError(f"{phase}: it failed")
-
 
 def _read_masked(content: RecordDict) -> bytes:
     """The bytes of a masked vector. Raises `ProtocolError` if there are none."""
@@ -196,8 +168,3 @@ def _read_masked(content: RecordDict) -> bytes:
     except Exception:  # whatever a hostile reply makes NumPy raise, it is that reply's fault alone
         pass
     raise ProtocolError("mask: expected a masked vector of uint32, got something else; check what the device runs")
-
-
-def fail(message: Message, reason: str) -> Message:
-    """An error in a device's name, for the strategy's report."""
-    return Message(Error(code=REFUSED, reason=reason), reply_to=message)

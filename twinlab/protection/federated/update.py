@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,3 +93,20 @@ class PreSum:
             arrays = pack_state({name: (total / self._weight).float()[None] for name, total in self._totals.items()})
         metrics: dict[str, float | int] = {name: total / self._weight for name, total in self._metrics.items()}
         return pack_content(arrays, {**metrics, WEIGHT: self._weight, N_DEVICES: self._n_devices})
+
+
+def make_mean(start: Mapping[str, np.ndarray], total: np.ndarray, n_devices: int) -> RecordDict:
+    """The mean of some devices' models and how many they are, as one reply.
+
+    Args:
+      start: the model that they started from.
+      total: (parameter,), the sum of their updates, parameters in the order of their names.
+      n_devices: how many.
+    """
+    arrays, at = {}, 0
+    for name, value in sorted(start.items()):
+        change = total[at : at + value.size].reshape(value.shape) / n_devices
+        arrays[name] = (value + change).astype(value.dtype)
+        at += value.size
+    ordered = {name: arrays[name] for name in start}
+    return pack_content(pack_arrays(ordered), {WEIGHT: float(n_devices), N_DEVICES: n_devices})
