@@ -1,16 +1,15 @@
 """Claim: four ways in which encrypted queries leak when done naively, each shown to work there, none on ours.
 
 The model from one answer (partial sums in other slots), the secret key from two published results, a server that still
-decrypts although its key was dropped, and answers of the wrong sign. The naive ways are written out here.
+decrypts although its key was dropped, and answers of the wrong sign.
 """
-
-import gc
-import types
 
 import numpy as np
 import pytest
 from tenseal import sealapi
 
+from twinlab.attacks.encrypted_key import recover_key
+from twinlab.attacks.encrypted_model import read_weights
 from twinlab.errors import IncompatibleChoicesError
 from twinlab.protection.homomorphic import (
     ConvolutionModel,
@@ -23,7 +22,17 @@ from twinlab.protection.homomorphic import (
     plan,
     set_up,
 )
-from twinlab.protection.homomorphic.seal import Ciphertext, make_context, read_object
+from twinlab.protection.homomorphic.inspection import (
+    find_first_prime,
+    find_live_keys,
+    read_all_slots,
+    read_ciphertexts,
+    read_first_prime,
+    score_key,
+    write_result,
+)
+from twinlab.protection.homomorphic.naive import NaiveQuery
+from twinlab.protection.homomorphic.seal import make_context, read_object
 
 DRAW = np.random.default_rng(11)
 N_FEATURES = 40
@@ -31,70 +40,14 @@ MODEL = LogisticModel(0.4 * DRAW.normal(size=(1, N_FEATURES)), [0.3])
 ROWS = DRAW.normal(size=(2100, N_FEATURES))
 
 
-class Naive:
-    """A query without care: one object makes the keys, encrypts, computes and decrypts."""
-
-    def __init__(self, ring_degree, prime_bits, scale_bits):
-        parameters = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
-        parameters.set_poly_modulus_degree(ring_degree)
-        parameters.set_coeff_modulus(sealapi.CoeffModulus.Create(ring_degree, prime_bits))
-        self.context = sealapi.SEALContext(parameters, True, sealapi.SEC_LEVEL_TYPE.TC128)
-        self.scale = 2.0**scale_bits
-        generator = sealapi.KeyGenerator(self.context)
-        self.secret_key = generator.secret_key()
-        public_key = sealapi.PublicKey()
-        generator.create_public_key(public_key)
-        self.rotation_keys = sealapi.GaloisKeys()
-        generator.create_galois_keys(self.rotation_keys)
-        self.encoder = sealapi.CKKSEncoder(self.context)
-        self.encryptor = sealapi.Encryptor(self.context, public_key)
-        self.decryptor = sealapi.Decryptor(self.context, self.secret_key)
-
-    def drop_key(self):
-        """What passes for making it public: the key is gone, and what was made of it is not."""
-        self.secret_key = None
-
-    def answer(self, row, weights):
-        """The inner product in the first slot, by adding rotations: what is in the others, nobody asks."""
-        question, product, turned = (sealapi.Ciphertext() for _ in range(3))
-        self.encryptor.encrypt(self._encode(row, None), question)
-        evaluator = sealapi.Evaluator(self.context)
-        evaluator.multiply_plain(question, self._encode(weights, question), product)
-        evaluator.rescale_to_next_inplace(product)
-        for step in (1, 2, 4, 8, 16, 32):
-            evaluator.rotate_vector(product, step, self.rotation_keys, turned)
-            evaluator.add_inplace(product, turned)
-        return product
-
-    def read_slots(self, ciphertext):
-        """All slots, as who decrypts sees them."""
-        decrypted = sealapi.Plaintext()
-        self.decryptor.decrypt(ciphertext, decrypted)
-        return np.array(self.encoder.decode_double(decrypted))
-
-    def _encode(self, numbers, like):
-        encoded = sealapi.Plaintext()
-        if like is None:
-            self.encoder.encode(list(numbers), self.scale, encoded)
-        else:
-            self.encoder.encode(list(numbers), like.parms_id(), self.scale, encoded)
-        return encoded
-
-
 # (a) the model from one answer
 
 
-def steal_weights(slots, row, bias):
-    """Differences of neighbouring slots over the features: right if slots hold sums over the last features."""
-    sums = slots[: N_FEATURES + 1] - bias
-    return (sums[:N_FEATURES] - sums[1 : N_FEATURES + 1]) / row
-
-
 def test_one_naive_answer_gives_the_whole_model_away():
-    naive = Naive(8192, [60, 40, 60], 40)
-    slots = naive.read_slots(naive.answer(ROWS[0], MODEL.weight[0])) + MODEL.bias[0]
-    assert slots[0] == pytest.approx(np.dot(ROWS[0], MODEL.weight[0]) + MODEL.bias[0], abs=1e-4)
-    assert np.abs(steal_weights(slots, ROWS[0], MODEL.bias[0]) - MODEL.weight[0]).max() < 1e-4
+    naive = NaiveQuery(8192, [60, 40, 60], 40)
+    slots = naive.read_slots(naive.answer(ROWS[0], MODEL.weight[0]))
+    assert slots[0] == pytest.approx(np.dot(ROWS[0], MODEL.weight[0]), abs=1e-4)
+    assert np.abs(read_weights(slots, ROWS[0]) - MODEL.weight[0]).max() < 1e-4
 
 
 def list_exchanges():
@@ -132,22 +85,22 @@ def test_our_answers_hold_nothing_but_answers(layout, model, rows, batch):
         reply, expected = server.answer(holder.write_question(asked)), asked @ model.typical.T
     else:
         reply, expected = server.answer(holder.encrypt(asked)), model.answer_plain(asked)
-    parts = holder._unseal(reply, "answer").parts[1:]
-    slots = np.array([holder._decrypt_slots(part) for part in parts])
-    away = np.abs(slots.real.ravel()[:, None] - np.append(expected.ravel(), 0.0)).min(1)
+    slots = read_all_slots(holder, reply).ravel()
+    assert len(slots) == found.layout.n_answers * found.ring.n_slots
+    away = np.abs(slots[:, None] - np.append(expected.ravel(), 0.0)).min(1)
     assert away.max() <= found.tolerance
     # and each answer is there, so that the slots were the right ones to look at
-    assert np.abs(slots.real.ravel()[:, None] - expected.ravel()).min(0).max() <= found.tolerance
+    assert np.abs(slots[:, None] - expected.ravel()).min(0).max() <= found.tolerance
 
 
 def test_the_theft_that_works_there_learns_nothing_here():
     found = plan(MODEL, ROWS)
     holder, server, _ = set_up(found, MODEL)
     reply = server.answer(holder.encrypt(ROWS[0]))
-    slots = holder._decrypt_slots(holder._unseal(reply, "answer").parts[1]).real
+    slots = read_all_slots(holder, reply)[0]
     by_position = slots.reshape(found.layout.n_positions, found.layout.width)
     for seen in (slots, by_position[:, 0]):
-        stolen = steal_weights(seen, ROWS[0], MODEL.bias[0])
+        stolen = read_weights(seen, ROWS[0])
         assert np.abs(stolen).max() < 0.01, "differences between equal slots are noise"
     assert abs(np.abs(MODEL.weight).max()) > 0.5
 
@@ -155,53 +108,19 @@ def test_the_theft_that_works_there_learns_nothing_here():
 # (b) the secret key from two published results
 
 
-def read_polynomial(words, size, first=0):
-    return np.fromiter((words[first + k] for k in range(size)), dtype=np.uint64, count=size)
+def observe(ciphertext, published, context):
+    """What an attacker has of one published result."""
+    return write_result(published, ciphertext, context), *read_first_prime(ciphertext, context)
 
 
-def list_conjugates(size):
-    """In SEAL's order of evaluations, where the complex conjugate of each stands."""
-    bits = size.bit_length() - 1
-    places = np.empty(size, dtype=int)
-    for place in range(size):
-        exponent = int(format(size + place, f"0{bits + 1}b")[::-1], 2)
-        places[place] = int(format((((2 * size - 1) * exponent) >> 1) & (size - 1), f"0{bits}b")[::-1], 2)
-    return places
-
-
-def recover_key(context, observations):
-    """The secret key from ciphertexts and the numbers that were published about them (Li and Micciancio 2021).
-
-    A published result re-encodes to c0 + c1 s plus its conjugate. Two of them are two linear equations for s and its
-    conjugate in each place.
-    """
-    parameters = context.first_context_data().parms()
-    size, prime = parameters.poly_modulus_degree(), parameters.coeff_modulus()[0].value()
-    conjugate = list_conjugates(size)
-    encoder = sealapi.CKKSEncoder(context)
-    rows = []
-    for ciphertext, numbers in observations:
-        first = read_polynomial(ciphertext, size)
-        second = read_polynomial(ciphertext, size, ciphertext.coeff_modulus_size() * size)
-        encoded = sealapi.Plaintext()
-        encoder.encode((2 * numbers).tolist(), ciphertext.parms_id(), ciphertext.scale, encoded)
-        message = read_polynomial(encoded, size)
-        known = [(int(m) - int(a) - int(b)) % prime for m, a, b in zip(message, first, first[conjugate], strict=True)]
-        rows.append((known, second.tolist(), second[conjugate].tolist()))
-    (known_1, own_1, other_1), (known_2, own_2, other_2) = rows
-    key = np.zeros(size, dtype=object)
-    for place in range(size):
-        determinant = (own_1[place] * other_2[place] - own_2[place] * other_1[place]) % prime
-        if determinant:
-            product = known_1[place] * other_2[place] - known_2[place] * other_1[place]
-            key[place] = product * pow(determinant, -1, prime) % prime
-    return key
-
-
-def find_share(found, secret_key):
-    """Share of the key's places that are right; by guessing, one in 2^50."""
-    true = read_polynomial(secret_key.data(), len(found)).tolist()
-    return np.mean([int(one) == other for one, other in zip(found, true, strict=True)])
+def test_two_published_naive_results_give_the_key_away():
+    naive, draw = NaiveQuery(2048, [54], 20), np.random.default_rng(1)
+    answers = [naive.weigh(draw.uniform(-1, 1, 1024), np.full(1024, 0.5)) for _ in range(2)]
+    seen = [observe(each, naive.read_slots(each), naive.context) for each in answers]
+    prime = find_first_prime(naive.context)
+    assert score_key(naive, recover_key(*seen, prime)) == 1.0
+    # the score tells keys apart: another owner's key is not this one
+    assert score_key(NaiveQuery(2048, [54], 20), recover_key(*seen, prime)) < 0.01
 
 
 def publish_two(found, model):
@@ -211,9 +130,11 @@ def publish_two(found, model):
     draw = np.random.default_rng(2)
     observations = []
     for _ in range(2):
-        reply = server.answer(holder.encrypt(draw.uniform(-1, 1, (found.layout.capacity, model.n_features))))
-        ciphertext = read_object(Ciphertext, make_context(found.ring), holder._unseal(reply, "answer").parts[1])
-        observations.append((ciphertext, holder.decrypt(reply)[:, 0]))
+        rows = draw.uniform(-1, 1, (found.layout.capacity, model.n_features))
+        reply = server.answer(holder.encrypt(rows))
+        ciphertext, published = read_ciphertexts(holder, reply)[0], holder.decrypt(reply)
+        assert np.abs(published - model.answer_plain(rows)).max() <= found.tolerance, "what is published is right"
+        observations.append(observe(ciphertext, published[:, 0], make_context(found.ring)))
     return observations, holder
 
 
@@ -225,39 +146,20 @@ def test_published_results_give_our_key_away_only_if_the_plan_was_not_made_for_s
         found = plan(model, rows, batch=5000, share_results=share_results)
         assert found.layout.width == found.ring.n_slots, "every slot is published"
         observations, holder = publish_two(found, model)
-        key = recover_key(make_context(found.ring), observations)
-        shares[share_results] = find_share(key, holder._generator.secret_key())
-        plain = np.abs(observations[0][1]).max()
-        assert plain < 2
+        key = recover_key(*observations, find_first_prime(make_context(found.ring)))
+        shares[share_results] = score_key(holder, key)
     assert shares == {False: 1.0, True: 0.0}
 
 
 # (c) who can decrypt
 
-LIVE_KEYS = (sealapi.SecretKey, sealapi.Decryptor, sealapi.Encryptor, sealapi.KeyGenerator, KeyHolder)
-
-
-def find_live_keys(start):
-    """Everything that decrypts or encrypts, among all objects that can be reached from one."""
-    seen, waiting, found = set(), [start], []
-    while waiting:
-        here = waiting.pop()
-        if id(here) in seen or isinstance(here, type | types.ModuleType | types.FunctionType | types.CodeType):
-            continue
-        seen.add(id(here))
-        if isinstance(here, LIVE_KEYS):
-            found.append(here)
-        waiting += gc.get_referents(here)
-        waiting += list(getattr(here, "__dict__", {}).values())
-    return found
-
 
 def test_a_naive_server_that_dropped_its_key_still_decrypts():
-    naive = Naive(8192, [60, 40, 60], 40)
+    naive = NaiveQuery(8192, [60, 40, 60], 40)
     answer = naive.answer(ROWS[0], MODEL.weight[0])
     naive.drop_key()
     assert naive.read_slots(answer)[0] == pytest.approx(np.dot(ROWS[0], MODEL.weight[0]), abs=1e-4)
-    assert {type(each) for each in find_live_keys(naive)} == {sealapi.Decryptor, sealapi.Encryptor}
+    assert {type(each) for each in find_live_keys(naive)[0]} == {sealapi.Decryptor, sealapi.Encryptor}
 
 
 def test_nothing_that_can_be_reached_from_our_server_decrypts():
@@ -266,11 +168,11 @@ def test_nothing_that_can_be_reached_from_our_server_decrypts():
         found = plan(model, rows)
         holder, server, _ = set_up(found, model)
         server.answer(holder.encrypt(rows[:1]))
-        assert find_live_keys(server) == []
+        assert find_live_keys(server)[0] == []
     # The search sees what is there: in a key holder, and in a server that somebody hid one in.
-    assert {type(each) for each in find_live_keys(holder)} >= {KeyHolder, sealapi.Decryptor, sealapi.KeyGenerator}
+    assert {type(each) for each in find_live_keys(holder)[0]} >= {KeyHolder, sealapi.Decryptor, sealapi.KeyGenerator}
     server._machine._encoded["hidden", 0] = [{"deep": holder._decryptor}]
-    assert len(find_live_keys(server)) == 1
+    assert len(find_live_keys(server)[0]) == 1
 
 
 def test_what_crosses_to_our_server_holds_no_secret_key():
@@ -306,7 +208,7 @@ def test_small_parameters_flip_signs():
     assert len(rows) == 50
     plain, n_flips = MODEL.answer_plain(rows)[:, 0], 0
     for _ in range(3):
-        naive = Naive(*SMALL.values())
+        naive = NaiveQuery(*SMALL.values())
         answers = [naive.read_slots(naive.answer(row, MODEL.weight[0]))[0] + MODEL.bias[0] for row in rows]
         n_flips += int((np.sign(answers) != np.sign(plain)).sum())
     assert n_flips > 1

@@ -1,7 +1,9 @@
 """Encrypted queries: ask a model without showing it anything, and let only the key holder read the answer.
 
 `plan` chooses how: layout, ring and scales. A `KeyHolder` makes keys and encrypts; a `Server` is made from its bytes
-and computes on what it cannot read; `ask` takes a question all the way and says what each step cost.
+and computes on what it cannot read; `ask` takes a question all the way and says what each step cost. Sums of many
+devices' updates are in `encrypted_sum`, training on encrypted records in `encrypted_training`; each says what it
+promises by itself.
 
 What is promised
   Against the server: rows (or a person's head, for an `EncryptedHead`) are hidden by CKKS with at least 128 bits of
@@ -28,6 +30,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twinlab.protection.homomorphic.depth import measure_depth
+    from twinlab.protection.homomorphic.encrypted_sum import add_encrypted, plan_sum
+    from twinlab.protection.homomorphic.encrypted_training import plan_training, train_encrypted, train_plainly
     from twinlab.protection.homomorphic.encryption_plan import EncryptionPlan
     from twinlab.protection.homomorphic.key_holder import KeyHolder
     from twinlab.protection.homomorphic.model import (
@@ -54,10 +59,16 @@ _HOMES = {
     "Server": "server",
     "SquareNetwork": "model",
     "Step": "query",
+    "add_encrypted": "encrypted_sum",
     "ask": "query",
+    "measure_depth": "depth",
     "plan": "planner",
+    "plan_sum": "encrypted_sum",
+    "plan_training": "encrypted_training",
     "set_up": "query",
     "store_head": "query",
+    "train_encrypted": "encrypted_training",
+    "train_plainly": "encrypted_training",
 }
 
 __all__ = [
@@ -72,10 +83,16 @@ __all__ = [
     "Server",
     "SquareNetwork",
     "Step",
+    "add_encrypted",
     "ask",
+    "measure_depth",
     "plan",
+    "plan_sum",
+    "plan_training",
     "set_up",
     "store_head",
+    "train_encrypted",
+    "train_plainly",
 ]
 
 

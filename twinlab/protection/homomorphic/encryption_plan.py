@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from twinlab.errors import EncryptionError
 from twinlab.protection.homomorphic.envelope import Kind
 from twinlab.protection.homomorphic.layout import Layout
 from twinlab.protection.homomorphic.model import Link
 from twinlab.protection.homomorphic.parameters import RingParameters, hash_parameters
+from twinlab.protection.homomorphic.plan_bytes import read_fields, write_fields
 from twinlab.protection.homomorphic.schedule import Stage
 
 #: SEAL's compression writes so many times the bits of a number.
@@ -67,6 +69,29 @@ class EncryptionPlan:
     quantum_safe: bool
     share_results: bool
     seconds: float
+
+    def to_bytes(self) -> bytes:
+        """The plan for the other side: JSON with its version and its own hash. Public, like everything in it."""
+        return write_fields({each.name: getattr(self, each.name) for each in fields(self)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> EncryptionPlan:
+        """The plan that `to_bytes` wrote, equal in every number.
+
+        Args:
+          data: as they came; nothing in them is run.
+
+        Raises:
+          EncryptionError: if they were cut off or altered, are of another version, or are no plan's. A forger can make
+            bytes of another plan: compare `digest` where its author matters.
+        """
+        found = cls(**read_fields(data, frozenset(each.name for each in fields(cls))))
+        if found.to_bytes() != bytes(data):
+            raise EncryptionError(
+                "plan: expected bytes exactly as to_bytes writes them, got others that say something similar; send "
+                "the bytes as they were made"
+            )
+        return found
 
     @cached_property
     def digest(self) -> bytes:

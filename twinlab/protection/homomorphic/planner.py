@@ -43,8 +43,10 @@ _N_REHEARSED = 16
 _MOST_LINEAR_PRIMES = 3
 #: Answers of a network are left with one prime if that will do; flooded ones need more.
 _MOST_LAST_PRIMES = 3
-#: Larger rings are looked at only when none of these serves.
+#: Larger rings are looked at only when none of these serves, or when a single question would take so long in them that
+#: a layout which fits the next ring may be faster.
 _USUAL_DEGREES = (2048, 4096, 8192)
+_SLOW_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,11 @@ def plan(
     for degree in degrees:
         found += [each for layout in layouts if (each := _search(layout, degree, question)) is not None]
         good = [each for each in found if each.error <= tolerance]
-        if good and (degree == degrees[-1] or degree >= _USUAL_DEGREES[-1]):
-            return _make_plan(min(good, key=lambda each: each.seconds), question, rows, input_scale)
+        best = min(good, key=lambda each: each.seconds, default=None)
+        is_slow = best is not None and best.seconds > _SLOW_SECONDS and batch == 1
+        is_last = degree == degrees[-1] or degree > _USUAL_DEGREES[-1]
+        if best is not None and (is_last or (degree == _USUAL_DEGREES[-1] and not is_slow)):
+            return _make_plan(best, question, rows, input_scale)
     raise IncompatibleChoicesError(_explain_refusal(found, layouts, question, ring_degree))
 
 
