@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlab.choice import Choice, describe_limits
+from twinlab.choice import Choice, Unprotected, describe_limits
 from twinlab.errors import IncompatibleChoicesError, SpecificationError
 from twinlab.experiment import (
     BayesianTwin,
+    EncryptedQuestions,
     Experiment,
     FitbitCohort,
     ReadingsCohort,
@@ -32,11 +33,23 @@ twins = st.builds(
     coverage=st.floats(0.5, 0.99),
     activation=st.sampled_from(["tanh", "square"]),
 )
+questions = st.one_of(
+    st.just(Unprotected()),
+    st.builds(
+        EncryptedQuestions,
+        query=st.sampled_from(["forecast", "what_if"]),
+        n_people=st.integers(1, 1000),
+        tolerance=st.floats(1e-6, 0.1),
+        quantum_safe=st.booleans(),
+        share_results=st.booleans(),
+    ),
+)
 experiments = st.builds(
     Experiment,
     cohort=cohorts,
     twin=twins,
     learn=st.builds(CentralLearning, learning_rate=st.floats(1e-6, 1)),
+    ask=questions,
     seed=st.integers(0, 2**32 - 1),
 )
 
@@ -187,3 +200,27 @@ def test_a_kind_alone_stands_for_a_place_at_any_depth():
     assert Experiment().with_({"learn.privacy": "person", "learn.privacy.epsilon": 3}).learn.privacy.epsilon == 3
     with pytest.raises(SpecificationError, match="did you mean 'person'"):
         Experiment().with_({"learn.privacy": "persn"})
+
+
+def test_encrypted_questions_are_chosen_by_their_kind_and_fields():
+    chosen = Experiment().with_({"ask": "encrypted", "ask.query": "what_if", "ask.n_people": 7})
+    assert chosen.ask == EncryptedQuestions(query="what_if", n_people=7)
+    assert Experiment(**json.loads(chosen.model_dump_json())) == chosen
+    row = next(row for row in chosen.rows() if row["field"] == "ask.kind")
+    assert row["limits"] == "unprotected or encrypted"
+    with pytest.raises(SpecificationError, match=r"ask\.tolerance: expected 1e-06 to 0\.1, got 2"):
+        chosen.with_({"ask.tolerance": 2})
+
+
+def test_a_network_is_asked_only_where_it_can_be_computed_on_encrypted_numbers():
+    network = {"ask": "encrypted", "ask.query": "network_forecast"}
+    with pytest.raises(IncompatibleChoicesError) as caught:
+        Experiment().with_({**network, "ask.share_results": True})
+    text = str(caught.value)
+    assert "ask.query with twin.activation: tanh cannot be computed on encrypted numbers" in text
+    assert "choose twin.activation = 'square', or ask.query = 'forecast'" in text
+    assert "ask.query with ask.share_results" in text
+    square = Experiment().with_({**network, "twin.activation": "square"})
+    assert square.ask.query == "network_forecast"
+    with pytest.raises(IncompatibleChoicesError, match="no room for the noise that hides the key"):
+        square.with_({"ask.share_results": True})

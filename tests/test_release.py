@@ -28,11 +28,64 @@ def test_a_transcript_keeps_order_and_answers_who_saw_what():
     assert "2 records, 107 bytes" in repr(transcript)
 
 
+def record_rounds(rounds):
+    """A transcript of readings, then a model and an update each round, then the finished model."""
+    transcript = Transcript()
+    transcript.record(make_message())
+    for number in rounds:
+        for sender, receiver, kind in (("server", "device", "model"), ("device", "server", "update")):
+            kind = f"{kind}, round {number}"
+            transcript.record(make_message(sender=sender, receiver=receiver, kind=kind, n_bytes=number, n_messages=4))
+    transcript.record(make_message(sender="server", receiver="device", kind="model, finished", seconds=0.000123456))
+    return transcript
+
+
+def test_alike_messages_fold_into_one_at_the_place_of_the_first():
+    folded = record_rounds([1, 2, 3, 5]).fold()
+    assert [message.kind for message in folded] == [
+        *("readings", "model, rounds 1 to 3, 5", "update, rounds 1 to 3, 5", "model, finished")
+    ]
+    assert [message.n_bytes for message in folded] == [100, 11, 11, 100]
+    assert [message.n_messages for message in folded] == [1, 16, 16, 1]
+    assert [message.seconds for message in folded] == [0.5, 2.0, 2.0, 0.000123456]
+    assert {message.payload for message in folded} == {None}
+
+
+def test_what_differs_in_way_or_guarantee_stays_apart():
+    transcript = Transcript()
+    ways = [{}, {"receiver": "public"}, {"sender": "person"}, {"guarantee": NoGuarantee("another reason")}, {}]
+    for way in ways:
+        transcript.record(make_message(**way))
+    assert [message.n_messages for message in transcript.fold()] == [2, 1, 1, 1]
+    assert len(transcript) == 5
+
+
+def test_a_summary_tells_receiver_by_receiver_and_no_short_time_as_none():
+    rows = record_rounds(range(1, 21)).summarize()
+    assert [(row["receiver"], row["what"]) for row in rows] == [
+        *[("trainer", "readings"), ("device", "model, rounds 1 to 20"), ("device", "model, finished")],
+        ("server", "update, rounds 1 to 20"),
+    ]
+    assert rows[1]["bytes"] == sum(range(1, 21))
+    assert rows[2]["seconds"] == 0.000123
+    assert all(row["guarantee"].startswith("no guarantee") for row in rows)
+
+
+def test_a_long_transcript_is_shown_folded_and_a_short_one_whole():
+    short, long = record_rounds([1, 2])._repr_html_(), record_rounds(range(1, 21))._repr_html_()
+    assert short.count("<tr>") == 1 + 6
+    assert "model, round 2" in short
+    assert long.count("<tr>") == 1 + 4
+    assert "42 records" in long
+    assert "rounds 1 to 20" in long
+
+
 def test_no_repr_and_no_row_shows_a_payload():
     transcript = Transcript()
     transcript.record(make_message())
     release = Release("table", [13579.0], NoGuarantee("open"), "f" * 16)
-    shown = f"{transcript!r} {transcript.rows()} {[*transcript]!r} {release!r}"
+    shown = f"{transcript!r} {transcript.rows()} {transcript.summarize()} {[*transcript]!r} {release!r}"
+    shown += f"{transcript.fold()!r} {transcript._repr_html_()}"
     assert "13579" not in shown
 
 

@@ -126,6 +126,27 @@ class PrivateAnswers(Choice):
     )
 
 
+class EncryptedQuestions(Choice):
+    """Questions to a twin are put under encryption: the provider computes on what it cannot read."""
+
+    kind: Literal["encrypted"] = "encrypted"
+    query: Literal["forecast", "what_if", "network_forecast"] = Field(
+        "forecast",
+        description="What is asked: the person's forecast, what a walk would do, or the shared network's forecast.",
+    )
+    n_people: int = Field(
+        3, ge=1, le=1000, description="People whose questions are put, all if there are fewer; each has its own keys."
+    )
+    tolerance: float = Field(
+        1e-3, ge=1e-6, le=0.1, description="Largest error that encryption may add to an answer.",
+        json_schema_extra=unit_of("spreads of a signal"),
+    )  # fmt: skip
+    quantum_safe: bool = Field(False, description="Keep 128-bit security against quantum computers as well.")
+    share_results: bool = Field(
+        False, description="Answers of the provider may be shown to others: noise in them hides the key."
+    )
+
+
 class PersonBudget(Choice):
     """What a person may lose in all, over every run on the same people; a ledger keeps it."""
 
@@ -137,7 +158,7 @@ class PersonBudget(Choice):
 
 
 SenseChoice = Annotated[Union[Unprotected, NoisyReadings], Field(discriminator="kind")]
-AskChoice = Unprotected
+AskChoice = Annotated[Union[Unprotected, EncryptedQuestions], Field(discriminator="kind")]
 ShareChoice = Annotated[Union[Unprotected, PrivateAnswers], Field(discriminator="kind")]
 
 
@@ -238,6 +259,8 @@ def count_expected_people(experiment: "Experiment") -> int | None:
 def _find_conflicts(experiment: "Experiment") -> Iterator[str]:
     """What excludes each other, and the valid neighbour."""
     learn = experiment.learn
+    if isinstance(experiment.ask, EncryptedQuestions):
+        yield from _find_question_conflicts(experiment.ask, experiment.twin)
     if isinstance(learn, FederatedLearning):
         yield from find_federated_conflicts(learn, count_expected_people(experiment))
     if isinstance(learn.privacy, Unprotected):
@@ -263,6 +286,22 @@ def _find_conflicts(experiment: "Experiment") -> Iterator[str]:
         yield (
             f"budget.delta: expected less than one over the {expected} people, since a larger one allows giving "
             f"somebody away whole; choose {0.1 / expected:.1g} or less"
+        )
+
+
+def _find_question_conflicts(ask: EncryptedQuestions, twin: BayesianTwin) -> Iterator[str]:
+    """What cannot be computed on encrypted numbers."""
+    if ask.query != "network_forecast":
+        return
+    if twin.activation != "square":
+        yield (
+            f"ask.query with twin.activation: {twin.activation} cannot be computed on encrypted numbers; choose "
+            "twin.activation = 'square', or ask.query = 'forecast', whose network runs on the person's own device"
+        )
+    if ask.share_results:
+        yield (
+            "ask.query with ask.share_results: two squares in a row leave no room for the noise that hides the key; "
+            "choose ask.share_results = false, or ask.query = 'forecast'"
         )
 
 

@@ -2,14 +2,19 @@
 
 import html
 import importlib.metadata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Union
 
 from twinlab.budget import NeighboringRelation, PrivacyUnit
 
 #: Libraries whose version changes what a release means.
 _RECORDED_LIBRARIES = ("twinlab", "torch", "numpy", "opacus", "opendp", "cryptography", "flwr", "tenseal")
+#: A transcript of more records shows alike ones together.
+_MOST_ROWS_SHOWN = 12
+#: How the kind of a message that comes every round ends.
+_ROUND = re.compile(r"(.+), round (\d+)")
 
 
 @dataclass(frozen=True)
@@ -147,24 +152,34 @@ class Transcript:
 
     def rows(self) -> list[dict[str, Any]]:
         """Who saw what: a row per message, without the payload."""
-        return [
-            {
-                "sender": message.sender,
-                "receiver": message.receiver,
-                "what": message.kind,
-                "messages": message.n_messages,
-                "bytes": message.n_bytes,
-                "seconds": round(message.seconds, 3),
-                "guarantee": str(message.guarantee),
-            }
-            for message in self._messages
-        ]
+        return [_make_row(message) for message in self._messages]
+
+    def fold(self) -> tuple[Message, ...]:
+        """The record with alike messages as one, at the place of the first: same ways, kind and guarantee, any round.
+
+        Counts, bytes and seconds are those of all together; payloads are left out.
+        """
+        alike: dict[tuple[str, str, str, str], list[Message]] = {}
+        for message in self._messages:
+            name = _split_round(message.kind)[0]
+            alike.setdefault((message.sender, message.receiver, name, str(message.guarantee)), []).append(message)
+        return tuple(_join(name, same) for (_, _, name, _), same in alike.items())
+
+    def summarize(self) -> list[dict[str, Any]]:
+        """Who saw what, receiver by receiver: receiver, what, sender, messages, bytes, seconds, guarantee."""
+        folded = self.fold()
+        receivers = dict.fromkeys(message.receiver for message in folded)
+        columns = ("receiver", "what", "sender", "messages", "bytes", "seconds", "guarantee")
+        rows = [_make_row(message) for to in receivers for message in folded if message.receiver == to]
+        return [{name: row[name] for name in columns} for row in rows]
 
     def _repr_html_(self) -> str:
-        """The same as a table, as a notebook shows it."""
-        rows = self.rows()
-        if not rows:
+        """The same as a table, as a notebook shows it; where it is long, alike messages stand in one row."""
+        if not self._messages:
             return "<p>Nothing crossed a trust boundary.</p>"
+        is_long = len(self) > _MOST_ROWS_SHOWN
+        rows = self.summarize() if is_long else self.rows()
+        caption = f"Who saw what, {len(self)} records, alike ones together" if is_long else "Who saw what"
         head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in rows[0])
         body = "".join(
             "<tr>"
@@ -172,10 +187,59 @@ class Transcript:
             + "</tr>"
             for row in rows
         )
-        return f"<table><caption>Who saw what</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def __repr__(self) -> str:
         return f"Transcript({len(self)} records, {sum(message.n_bytes for message in self._messages)} bytes)"
+
+
+def _make_row(message: Message) -> dict[str, Any]:
+    """A message as a row of a table; seconds in three digits, so that a short time is not shown as none."""
+    return {
+        "sender": message.sender,
+        "receiver": message.receiver,
+        "what": message.kind,
+        "messages": message.n_messages,
+        "bytes": message.n_bytes,
+        "seconds": float(f"{message.seconds:.3g}"),
+        "guarantee": str(message.guarantee),
+    }
+
+
+def _split_round(kind: str) -> tuple[str, int | None]:
+    """A kind without its round, and the round if there is one."""
+    found = _ROUND.fullmatch(kind)
+    return (found[1], int(found[2])) if found else (kind, None)
+
+
+def _join(name: str, same: list[Message]) -> Message:
+    """Alike messages as one."""
+    rounds = {number for message in same if (number := _split_round(message.kind)[1]) is not None}
+    return replace(
+        same[0],
+        kind=f"{name}, {_say_rounds(rounds)}" if rounds else name,
+        n_bytes=sum(message.n_bytes for message in same),
+        seconds=sum(message.seconds for message in same),
+        payload=None,
+        n_messages=sum(message.n_messages for message in same),
+    )
+
+
+def _say_rounds(rounds: Iterable[int]) -> str:
+    """Rounds in words.
+
+    >>> [_say_rounds(each) for each in ([3], [2, 1, 3], [1, 2, 4])]
+    ['round 3', 'rounds 1 to 3', 'rounds 1, 2, 4']
+    """
+    numbers = sorted(rounds)
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    words = [f"{a} to {b}" if b - a > 1 else f"{a}, {b}" if b > a else f"{a}" for a, b in spans]
+    return f"{'rounds' if len(numbers) > 1 else 'round'} {', '.join(words)}"
 
 
 def _find_versions() -> dict[str, str]:

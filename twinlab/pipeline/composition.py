@@ -15,19 +15,19 @@ from twinlab.cohorts.dataset import load_cohort as load_chosen_cohort
 from twinlab.errors import DataContractError
 from twinlab.evaluation.gain import measure_training_gain
 from twinlab.evaluation.utility import measure_coverage, measure_errors
-from twinlab.experiment import Experiment
+from twinlab.experiment import Experiment, PrivateAnswers
 from twinlab.finding import Finding
 from twinlab.learn_choice import FederatedLearning
 from twinlab.ledger import PrivacyLedger
 from twinlab.pipeline.account import Account, find_account
+from twinlab.pipeline.asking import ask_people, check_asking
 from twinlab.pipeline.auditing import audit_run
 from twinlab.pipeline.federating import learn_federated, plan_federation
 from twinlab.pipeline.learning import Learned, learn, plan_learning
 from twinlab.pipeline.result import Result
-from twinlab.pipeline.sensing import Sensed, plan_sensing, sense
+from twinlab.pipeline.sensing import plan_sensing, record_readings, sense
 from twinlab.pipeline.sharing import plan_sharing, share
 from twinlab.pipeline.start import prepare_start
-from twinlab.protection.differential_privacy.answer import Answer
 from twinlab.release import DifferentialPrivacy, Guarantee, Message, Release, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.twins.baseline import MODELS
@@ -74,20 +74,26 @@ def run(
 
     Raises:
       DataContractError: if the readings are not there, break their schema, or are too few.
+      IncompatibleChoicesError: if questions shall be encrypted and no parameters allow it; nothing was spent.
       BudgetExhaustedError: if the budget does not allow the run; nothing was spent.
     """
     tell = progress or report_nothing
     loaded = load_cohort(experiment, tell)
     account = find_account(experiment, loaded, ledger)
     cohort = keep_people_with_readings(loaded)
+    check_asking(experiment, cohort.signals)
     account.require(plan_run(experiment, cohort))
     transcript = Transcript()
+    begin = time.perf_counter()
     learning_time = keep_training_time(cohort, experiment.learn.train_fraction)
     sensed = sense(experiment, learning_time, account, tell)
+    if not _is_federated(experiment) or isinstance(experiment.share, PrivateAnswers):  # answers need a trainer as well
+        record_readings(transcript, sensed, time.perf_counter() - begin)
     # what was measured trains as it is; what is noisy trains as it was sent
     seen = cohort if sensed.cohort is learning_time else sensed.cohort
     begin = time.perf_counter()
     learned = _learn(experiment, seen, account, transcript, tell)
+    seconds = time.perf_counter() - begin
     if isinstance(sensed.guarantee, DifferentialPrivacy) and not isinstance(learned.guarantee, DifferentialPrivacy):
         learned = replace(
             learned,
@@ -95,21 +101,22 @@ def run(
             start=prepare_start("simulated", experiment.twin, experiment.learn, cohort.signals, tell)[0],
         )
     if learned.federation is None:
-        _record_learning(transcript, cohort, sensed, learned, time.perf_counter() - begin)
-    answers = share(experiment, learning_time if seen is cohort else seen, account, tell)
-    _record_answers(transcript, answers)
+        _record_weights(transcript, learned, cohort.n_people, seconds)
+    answers = share(experiment, learning_time if seen is cohort else seen, account, transcript, tell)
     course = follow(learned.population, cohort, horizons=(1,), progress=tell)
+    found, asked = ask_people(experiment, learned.population, cohort, transcript, tell)
     fingerprint = experiment.fingerprint
     releases = (
         Release("weights", learned.population.state(), learned.guarantee, fingerprint),
         *(answer.as_release(fingerprint) for answer in answers),
+        *asked,
     )
     return Result(
         experiment,
         cohort,
         learned.population,
         course,
-        measure(experiment, cohort, course, learned, tell),
+        (*measure(experiment, cohort, course, learned, tell), *found),
         transcript,
         releases,
         badges=audit_run(experiment, sensed, learned, tell),
@@ -144,23 +151,13 @@ def _learn(
     return learn(experiment, cohort, account, progress)
 
 
-def _record_learning(transcript: Transcript, cohort: Cohort, sensed: Sensed, learned: Learned, seconds: float) -> None:
-    """Devices send readings, in the clear or noisy; the trainer sends weights back."""
-    n_people, state = cohort.n_people, learned.population.state()
-    n_readings = int(sensed.cohort.mask.sum()) * sensed.cohort.values.itemsize
-    n_weights = sum(weight.numel() * weight.element_size() for weight in state.values())
-    kind = "readings" if sensed.person_event is None else "noisy readings"
-    transcript.record(Message("device", "trainer", kind, n_readings, 0.0, sensed.cohort, sensed.guarantee, n_people))
+def _record_weights(transcript: Transcript, learned: Learned, n_people: int, seconds: float) -> None:
+    """The trainer sends every device the weights."""
+    state = learned.population.state()
+    n_bytes = sum(weight.numel() * weight.element_size() for weight in state.values())
     transcript.record(
-        Message("trainer", "device", "weights", n_weights * n_people, seconds, state, learned.guarantee, n_people)
+        Message("trainer", "device", "weights", n_bytes * n_people, seconds, state, learned.guarantee, n_people)
     )
-
-
-def _record_answers(transcript: Transcript, answers: tuple[Answer, ...]) -> None:
-    """The trainer publishes; everybody reads."""
-    for answer in answers:
-        table = answer.table()
-        transcript.record(Message("trainer", "public", answer.question, 8 * len(table), 0.0, table, answer.guarantee))
 
 
 def keep_training_time(cohort: Cohort, train_fraction: float) -> Cohort:

@@ -26,7 +26,7 @@ from twinlab.ledger import PrivacyLedger, Receipt
 from twinlab.protection.differential_privacy.accounting import compute_epsilon
 from twinlab.protection.differential_privacy.answer import Answer
 from twinlab.protection.federated.federation import FederatedTraining
-from twinlab.release import DifferentialPrivacy, NoGuarantee, Release, Transcript
+from twinlab.release import DifferentialPrivacy, Encrypted, NoGuarantee, Release, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.twins.action import Action
 from twinlab.twins.baseline import MODELS
@@ -55,6 +55,20 @@ def _average_by_day(
                 for day in np.flatnonzero(counts)
             ]
     return pd.DataFrame(rows, columns=["day", "signal", "model", "error"])
+
+
+def find_good_hour(cohort: Cohort, person_id: str) -> int:
+    """The last morning with a worn day before and after it, or the nearest to that; private."""
+    mask = cohort.mask[cohort.index_of(person_id)]
+    worn = mask[:, mask.any(axis=0)].all(axis=1).astype(float)
+    around = np.convolve(worn, np.ones(2 * HOURS_PER_DAY), mode="same")  # a day before and a day after
+    hours = np.arange(min(HOURS_PER_DAY, cohort.n_hours - 1), max(cohort.n_hours - HOURS_PER_DAY, 1))
+    hours = hours if len(hours) else np.array([cohort.n_hours - 1])
+    quality = around[hours] * worn[hours]
+    is_good = quality >= 0.9 * quality.max()
+    is_morning = cohort.times.hour.to_numpy()[hours] == _MORNING
+    chosen = hours[is_good & is_morning] if (is_good & is_morning).any() else hours[is_good]
+    return int(chosen[-1])
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -124,16 +138,7 @@ class Result:
 
     def latest_hour(self, person_id: str) -> int:
         """A good hour to ask at: the last morning with a worn day before and after it, or the nearest to that."""
-        mask = self.cohort.mask[self.cohort.index_of(person_id)]
-        worn = mask[:, mask.any(axis=0)].all(axis=1).astype(float)
-        around = np.convolve(worn, np.ones(2 * HOURS_PER_DAY), mode="same")  # a day before and a day after
-        hours = np.arange(min(HOURS_PER_DAY, self.n_hours - 1), max(self.n_hours - HOURS_PER_DAY, 1))
-        hours = hours if len(hours) else np.array([self.n_hours - 1])
-        quality = around[hours] * worn[hours]
-        is_good = quality >= 0.9 * quality.max()
-        is_morning = np.array([self.times[int(hour)].hour == _MORNING for hour in hours])
-        chosen = hours[is_good & is_morning] if (is_good & is_morning).any() else hours[is_good]
-        return int(chosen[-1])
+        return find_good_hour(self.cohort, person_id)
 
     def finding(self, name: str) -> Finding:
         """One finding by name.
@@ -161,14 +166,18 @@ class Result:
         return table[["signal", *(name for name in table.columns if name != "signal")]].round(3)
 
     def privacy(self) -> pd.DataFrame:
-        """What left a trust boundary, a row each: what, the guarantee in words, its epsilon, delta and unit."""
+        """What left a trust boundary, a row each: what, the guarantee in words, its epsilon, delta and unit.
+
+        What is encrypted has no epsilon: nobody but the key holder sees it.
+        """
         rows = []
         for release in self.releases:
             promised = release.guarantee if isinstance(release.guarantee, DifferentialPrivacy) else None
+            is_hidden = isinstance(release.guarantee, Encrypted)
             rows.append(
                 {
                     "release": release.kind,
-                    "epsilon": promised.epsilon if promised else math.inf,
+                    "epsilon": promised.epsilon if promised else math.nan if is_hidden else math.inf,
                     "delta": promised.delta if promised else math.nan,
                     "unit": str(promised.privacy_unit) if promised else "",
                     "guarantee": str(release.guarantee),
@@ -244,7 +253,7 @@ class Result:
             "answers": [answer.sentence for answer in self.answers],
             "findings": {
                 finding.name: {
-                    "value": finding.value,
+                    "value": finding.value if math.isfinite(finding.value) else None,
                     "unit": finding.unit,
                     "interval": finding.interval,
                     "baseline": finding.baseline,

@@ -13,7 +13,7 @@ from twinlab.pipeline.account import Account
 from twinlab.protection.differential_privacy.local import protect_readings
 from twinlab.protection.differential_privacy.mechanism import LARGEST_EPSILON
 from twinlab.protection.differential_privacy.randomness import open_noise
-from twinlab.release import DifferentialPrivacy, Guarantee, NoGuarantee
+from twinlab.release import DifferentialPrivacy, Guarantee, Message, NoGuarantee, Transcript
 from twinlab.roles import Progress
 from twinlab.signals import get_signal
 
@@ -87,6 +87,21 @@ def sense(experiment: Experiment, cohort: Cohort, account: Account, progress: Pr
     return Sensed(
         seen, _describe(choice, each * choice.window_hours * len(cohort.signals)), events[0] if events else None, each
     )
+
+
+def record_readings(transcript: Transcript, sensed: Sensed, seconds: float) -> None:
+    """Devices send the trainer readings, in the clear or noisy, and nothing else that is known of people.
+
+    Args:
+      transcript: where the record goes.
+      sensed: what was sent.
+      seconds: that devices took to make it.
+    """
+    sent = sensed.cohort
+    seen = Cohort(sent.name, sent.person_ids, sent.start, sent.signals, sent.values, origin=sent.origin)
+    kind = "readings" if sensed.epsilon_each is None else "noisy readings"
+    n_bytes = int(sent.mask.sum()) * sent.values.itemsize
+    transcript.record(Message("device", "trainer", kind, n_bytes, seconds, seen, sensed.guarantee, sent.n_people))
 
 
 def _describe(choice: NoisyReadings, epsilon: float) -> Guarantee:

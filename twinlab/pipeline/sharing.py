@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from twinlab.protection.differential_privacy.answer import (
     answer_quantile,
 )
 from twinlab.protection.differential_privacy.dashboard import Dashboard
+from twinlab.release import Message, Transcript
 from twinlab.roles import Progress
 from twinlab.signals import get_signal
 from twinlab.twins.feature import choose_targets
@@ -45,7 +49,9 @@ def find_public_bounds(signal: str) -> tuple[float, float]:
     return max(known.lower, known.center - reach), min(known.upper, known.center + reach)
 
 
-def share(experiment: Experiment, cohort: Cohort, account: Account, progress: Progress) -> tuple[Answer, ...]:
+def share(
+    experiment: Experiment, cohort: Cohort, account: Account, transcript: Transcript, progress: Progress
+) -> tuple[Answer, ...]:
     """Publish the dashboard, if the experiment chooses so: it is paid for whole before the first answer.
 
     Answers: how many people wear their device; the mean of people's mean hour for each signal that a twin forecasts;
@@ -55,6 +61,7 @@ def share(experiment: Experiment, cohort: Cohort, account: Account, progress: Pr
       experiment: public.
       cohort: as the trainer sees it; private.
       account: who pays.
+      transcript: where answers go, as everybody reads them.
       progress: called once an answer.
     """
     choice = experiment.share
@@ -64,21 +71,44 @@ def share(experiment: Experiment, cohort: Cohort, account: Account, progress: Pr
     n_answers = 3 + len(signals)
     board = Dashboard(account, epsilon=choice.epsilon, n_answers=n_answers, purpose="share")
     options: dict[str, Any] = {"ledger": board, "epsilon": board.epsilon_each, "confidence": choice.confidence}
+    press = _Press(transcript)
     is_worn = cohort.mask.any(axis=2).mean(axis=1) >= _WORN_SHARE
-    counted = answer_count(is_worn, purpose="people who wear their device", **options)
-    answers = [replace(counted, question="people who wear their device in half of all hours or more")]
+    press.publish(
+        "people who wear their device in half of all hours or more",
+        partial(answer_count, is_worn, purpose="people who wear their device", **options),
+    )
     for name in signals:
         means, signal = average_by_person(cohort.signal(name)), get_signal(name)
         bounds, words = find_public_bounds(name), f"of people's mean hour, {signal.label.lower()}"
-        mean = answer_mean(means, bounds, unit=signal.unit, purpose=f"mean {words}", **options)
-        answers.append(replace(mean, question=f"mean {words}"))
+        for what, answer in (("mean", answer_mean), ("median", answer_quantile))[: 2 if name == signals[0] else 1]:
+            told: dict[str, Any] = {"unit": signal.unit, "purpose": f"{what} {words}", **options}
+            press.publish(f"{what} {words}", partial(answer, means, bounds, **told))
         if name == signals[0]:
-            median = answer_quantile(means, bounds, unit=signal.unit, purpose=f"median {words}", **options)
-            histogram = answer_histogram(means, np.linspace(*bounds, _N_BINS + 1), purpose="histogram", **options)
-            answers.append(replace(median, question=f"median {words}"))
-            answers.append(replace(histogram, question=f"people by their mean hour, {signal.label.lower()}"))
-        progress("answering", len(answers), n_answers)
-    return tuple(answers)
+            edges = np.linspace(*bounds, _N_BINS + 1)
+            press.publish(
+                f"people by their mean hour, {signal.label.lower()}",
+                partial(answer_histogram, means, edges, purpose="histogram", **options),
+            )
+        progress("answering", len(press.answers), n_answers)
+    return tuple(press.answers)
+
+
+@dataclass
+class _Press:
+    """The trainer publishes; everybody reads."""
+
+    transcript: Transcript
+    answers: list[Answer] = field(default_factory=list)
+
+    def publish(self, question: str, answer: Callable[[], Answer]) -> None:
+        """Ask, and let the answer out under the name of its question."""
+        begin = time.perf_counter()
+        found = replace(answer(), question=question)
+        seconds = time.perf_counter() - begin
+        self.answers.append(found)
+        self.transcript.record(
+            Message("trainer", "public", question, 8 * len(found.values), seconds, found.table(), found.guarantee)
+        )
 
 
 def average_by_person(values: np.ndarray) -> np.ndarray:

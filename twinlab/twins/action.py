@@ -135,3 +135,15 @@ def added_movement(action: Action, expected_steps: np.ndarray) -> dict[str, np.n
         "steps": np.maximum(minutes * cadence - replaced, 0),
         "intensity": np.maximum(minutes * _INTENSITY_PER_MINUTE[action.kind] - replaced * per_step, 0),
     }
+
+
+def describe_effort(action: Action, n_hours: int) -> dict[str, np.ndarray]:
+    """What a plan means in steps, intensity and calories_kcal for nobody in particular: (hour ahead,), public.
+
+    Energy is that of a body which takes twice the public constants, as an upper end. What a person adds instead is the
+    person's own affair: see `estimate_effort`.
+    """
+    nothing = np.zeros((1, n_hours))
+    resting = np.full((1, 1), 2 * _RESTING_KCAL)
+    energy = Energetics(resting, resting * _STEP_ENERGY).added_kcal(action, 0, nothing)
+    return {name: values[0] for name, values in {**added_movement(action, nothing), "calories_kcal": energy}.items()}

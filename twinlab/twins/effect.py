@@ -31,6 +31,24 @@ class HeadState(NamedTuple):
     noise: Tensor
 
 
+def estimate_effort(
+    energetics: Energetics, hour: int, action: Action, expected: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Steps, intensity and calories_kcal that an action adds to each of the next hours: (person, hour ahead).
+
+    Args:
+      energetics: what moving costs these people; private.
+      hour: after which hour it is asked.
+      action: public.
+      expected: for each forecast signal (person, hour ahead), the forecast without the action; private.
+    """
+    shape = next(iter(expected.values())).shape
+    added = added_movement(action, expected.get("steps", np.zeros(shape)))
+    resting = np.repeat(energetics.resting_kcal[:, hour, None], shape[1], axis=1)
+    added["calories_kcal"] = energetics.added_kcal(action, hour, expected.get("calories_kcal", resting))
+    return added
+
+
 def compute_effects(
     population: Population,
     energetics: Energetics,
@@ -55,11 +73,7 @@ def compute_effects(
     Returns:
       For each signal (effect, standard deviation), each float (person, hour ahead) in the signal's unit.
     """
-    shape = next(iter(expected.values())).shape
-    added = added_movement(action, expected.get("steps", np.zeros(shape)))
-    resting = np.repeat(energetics.resting_kcal[:, hour, None], shape[1], axis=1)
-    added["calories_kcal"] = energetics.added_kcal(action, hour, expected.get("calories_kcal", resting))
-    added |= dict(measured or {})
+    added = estimate_effort(energetics, hour, action, expected) | dict(measured or {})
     relative = {"steps": 0.0, "calories_kcal": ENERGY_UNCERTAINTY}
     effects = {name: (added[name], added[name] * size) for name, size in relative.items() if name in expected}
     if not population.response_targets:
