@@ -59,6 +59,11 @@ PANELS = {
         ("Rounds", "Dropout"),
         ready="Round 20 of 20",
     ),
+    "AskInSecret": Bench(
+        f"exploration = tl.explore_questions({_PEOPLE})",
+        'tl.widgets.AskInSecret(exploration, query="what_if")',
+        ("Look ahead (h)", "Walk (min)", "Tolerance"),
+    ),
 }
 SINES = replace(TWIN, source="from source import SyntheticSource\nresult = SyntheticSource()")
 # Resolves with the milliseconds from the next key to the first frame on which the chart differs.

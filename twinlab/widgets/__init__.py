@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twinlab.widgets.ask_in_secret import AskInSecret
     from twinlab.widgets.control import Pick, Slide, Tick, Write
     from twinlab.widgets.federated_devices import FederatedDevices
     from twinlab.widgets.form import controls_for
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from twinlab.widgets.tune_epsilon import TuneEpsilon
 
 _HOMES = {
+    "AskInSecret": "ask_in_secret",
     "FederatedDevices": "federated_devices",
     "LiveChart": "live",
     "MeetYourTwin": "meet_your_twin",
@@ -30,6 +32,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AskInSecret",
     "FederatedDevices",
     "LiveChart",
     "MeetYourTwin",

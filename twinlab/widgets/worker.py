@@ -69,11 +69,7 @@ class Worker:
     def _work(self, tell_error: Callable[[BaseException], None]) -> None:
         """Task after task until there is none."""
         try:
-            while True:
-                with self._lock:
-                    task = self._find_task()
-                    if task is None:
-                        return
+            while (task := self._take()) is not None:
                 try:
                     task()
                 except Stale:
@@ -81,10 +77,22 @@ class Worker:
                 except Exception as error:
                     with self._lock:
                         tell_error(error)
-        finally:
-            with self._lock:
-                self.is_busy = False
-                self._tell_idle()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _take(self) -> Task | None:
+        """The next task. If there is none, work ends before the lock is free, so that nobody orders in between."""
+        with self._lock:
+            task = self._find_task()
+            if task is None:
+                self._stop()
+            return task
+
+    def _stop(self) -> None:
+        with self._lock:
+            self.is_busy = False
+            self._tell_idle()
 
     def _raise(self, error: BaseException) -> None:
         raise error
