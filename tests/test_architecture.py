@@ -22,6 +22,7 @@ VOCABULARY = {
         "signals",
         "roles",
         "release",
+        "threat",
         "finding",
         "budget",
         "ledger",

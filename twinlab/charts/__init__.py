@@ -8,16 +8,32 @@ if TYPE_CHECKING:
     from twinlab.charts.budget import draw_budget, make_budget
     from twinlab.charts.day import draw_days, draw_rhythm
     from twinlab.charts.device_map import draw_device_map, make_device_map
+    from twinlab.charts.encrypted_depth import draw_depth
+    from twinlab.charts.encrypted_leak import (
+        draw_flips,
+        draw_key_recovery,
+        draw_questions_needed,
+        draw_stolen_weights,
+    )
+    from twinlab.charts.encrypted_question import (
+        draw_encrypted_answer,
+        draw_question_steps,
+        make_encrypted_answer,
+        make_question_steps,
+    )
     from twinlab.charts.federation import draw_rounds, draw_traffic, make_rounds, make_traffic
     from twinlab.charts.finding import draw_findings
     from twinlab.charts.flow import draw_flow
     from twinlab.charts.forecast import draw_forecast
     from twinlab.charts.frontier import draw_frontier, make_frontier
+    from twinlab.charts.linkage import draw_linkage_curves, draw_uniqueness
     from twinlab.charts.masking import draw_masking
     from twinlab.charts.meaning import draw_meaning, make_meaning
+    from twinlab.charts.membership import draw_membership, draw_roc
     from twinlab.charts.outlook import draw_outlook, make_outlook
     from twinlab.charts.personalization import draw_personalization
     from twinlab.charts.picture import save_chart
+    from twinlab.charts.question_cost import draw_question_costs, make_question_costs
     from twinlab.charts.recovery import draw_noise_price, draw_record, draw_recovery
     from twinlab.charts.sensor_noise import (
         draw_mechanisms,
@@ -26,45 +42,65 @@ if TYPE_CHECKING:
         draw_stream_errors,
         make_people_needed,
     )
+    from twinlab.charts.sequence import draw_sequence
     from twinlab.charts.server_view import draw_server_view, make_server_view
     from twinlab.charts.theme import describe, use_offline_charts
     from twinlab.charts.what_if import draw_what_if
+    from twinlab.charts.wire import draw_wire, make_wire
 
 _HOMES = {
     "describe": "theme",
     "draw_badge": "audit",
     "draw_budget": "budget",
     "draw_days": "day",
+    "draw_depth": "encrypted_depth",
     "draw_device_map": "device_map",
+    "draw_encrypted_answer": "encrypted_question",
     "draw_findings": "finding",
+    "draw_flips": "encrypted_leak",
     "draw_flow": "flow",
     "draw_forecast": "forecast",
     "draw_frontier": "frontier",
+    "draw_key_recovery": "encrypted_leak",
+    "draw_linkage_curves": "linkage",
     "draw_masking": "masking",
     "draw_meaning": "meaning",
     "draw_mechanisms": "sensor_noise",
+    "draw_membership": "membership",
     "draw_noise_price": "recovery",
     "draw_outlook": "outlook",
     "draw_people_needed": "sensor_noise",
     "draw_personalization": "personalization",
+    "draw_question_costs": "question_cost",
+    "draw_question_steps": "encrypted_question",
+    "draw_questions_needed": "encrypted_leak",
     "draw_record": "recovery",
     "draw_recovery": "recovery",
     "draw_rhythm": "day",
+    "draw_roc": "membership",
     "draw_rounds": "federation",
+    "draw_sequence": "sequence",
     "draw_server_view": "server_view",
+    "draw_stolen_weights": "encrypted_leak",
     "draw_stream": "sensor_noise",
     "draw_stream_errors": "sensor_noise",
     "draw_traffic": "federation",
+    "draw_uniqueness": "linkage",
     "draw_what_if": "what_if",
+    "draw_wire": "wire",
     "make_budget": "budget",
     "make_device_map": "device_map",
+    "make_encrypted_answer": "encrypted_question",
     "make_frontier": "frontier",
     "make_meaning": "meaning",
     "make_outlook": "outlook",
     "make_people_needed": "sensor_noise",
+    "make_question_costs": "question_cost",
+    "make_question_steps": "encrypted_question",
     "make_rounds": "federation",
     "make_server_view": "server_view",
     "make_traffic": "federation",
+    "make_wire": "wire",
     "save_chart": "picture",
     "use_offline_charts": "theme",
 }
@@ -74,36 +110,54 @@ __all__ = [
     "draw_badge",
     "draw_budget",
     "draw_days",
+    "draw_depth",
     "draw_device_map",
+    "draw_encrypted_answer",
     "draw_findings",
+    "draw_flips",
     "draw_flow",
     "draw_forecast",
     "draw_frontier",
+    "draw_key_recovery",
+    "draw_linkage_curves",
     "draw_masking",
     "draw_meaning",
     "draw_mechanisms",
+    "draw_membership",
     "draw_noise_price",
     "draw_outlook",
     "draw_people_needed",
     "draw_personalization",
+    "draw_question_costs",
+    "draw_question_steps",
+    "draw_questions_needed",
     "draw_record",
     "draw_recovery",
     "draw_rhythm",
+    "draw_roc",
     "draw_rounds",
+    "draw_sequence",
     "draw_server_view",
+    "draw_stolen_weights",
     "draw_stream",
     "draw_stream_errors",
     "draw_traffic",
+    "draw_uniqueness",
     "draw_what_if",
+    "draw_wire",
     "make_budget",
     "make_device_map",
+    "make_encrypted_answer",
     "make_frontier",
     "make_meaning",
     "make_outlook",
     "make_people_needed",
+    "make_question_costs",
+    "make_question_steps",
     "make_rounds",
     "make_server_view",
     "make_traffic",
+    "make_wire",
     "save_chart",
     "use_offline_charts",
 ]
