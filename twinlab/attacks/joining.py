@@ -8,15 +8,41 @@ privacy (2014), section 1.1, on differencing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from twinlab.attacks.confidence import bound_above, bound_below
 from twinlab.errors import DataContractError
-from twinlab.finding import Finding
+from twinlab.release import Message
+from twinlab.threat import Claims, PublicKnowledge, ThreatModel
 
 
-def guess_who_joined(change: np.ndarray, pulls: np.ndarray) -> int:
-    """Position of the candidate whose pull is most like a change.
+def attack_by_difference(seen: Sequence[Message], knowledge: PublicKnowledge, threat: ThreatModel) -> Claims:
+    """Say of each candidate how surely it was they who joined between two releases.
+
+    Args:
+      seen: the last two payloads are weights before and after, float (target, feature).
+      knowledge: "geometry", float (feature, feature), in which training descends; and "pulls", float (candidate,
+        parameter): how each would have moved the weights, which the attacker computes from readings they know.
+      threat: of membership.
+
+    Returns:
+      Scores (1, candidate): there is one target, the person who joined.
+
+    Raises:
+      DataContractError: if fewer than two releases were seen, or shapes differ.
+      SpecificationError: if something is not known.
+    """
+    if len(seen) < 2:
+        raise DataContractError(f"seen: expected a release before and one after, got {len(seen)}; show two messages")
+    before, after = (np.asarray(message.payload, dtype=float) for message in seen[-2:])
+    change = np.linalg.solve(np.asarray(knowledge.find("geometry"), dtype=float), (after - before).T).T
+    scores = score_candidates(change.ravel(), knowledge.find("pulls"))
+    return Claims("membership", scores[None], method="the difference of two releases")
+
+
+def score_candidates(change: np.ndarray, pulls: np.ndarray) -> np.ndarray:
+    """How alike a change is to each candidate's pull, float (candidate,); higher is surer.
 
     Args:
       change: (parameter,), weights after less weights before; seen by the attacker.
@@ -25,7 +51,7 @@ def guess_who_joined(change: np.ndarray, pulls: np.ndarray) -> int:
     Raises:
       DataContractError: if shapes differ or there is no candidate.
 
-    >>> guess_who_joined(np.array([0.1, 2.0]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    >>> int(score_candidates(np.array([0.1, 2.0]), np.array([[1.0, 0.0], [0.0, 1.0]])).argmax())
     1
     """
     if pulls.ndim != 2 or not len(pulls) or change.shape != pulls.shape[1:]:
@@ -38,30 +64,5 @@ def guess_who_joined(change: np.ndarray, pulls: np.ndarray) -> int:
     shared = shared / max(float(np.linalg.norm(shared)), 1e-300)
     own = pulls - np.outer(pulls @ shared, shared)
     lengths = np.linalg.norm(own, axis=1)
-    return int(np.argmax(own @ change / np.maximum(lengths, 1e-300)))
-
-
-def score_guesses(guesses: np.ndarray, truth: np.ndarray, n_candidates: int, sentence: str) -> Finding:
-    """Share of right guesses beside chance, with a 95 % Clopper-Pearson interval over trials.
-
-    Args:
-      guesses, truth: (trial,) positions.
-      n_candidates: whom the attacker could choose from.
-      sentence: what was attacked, such as "Weights trained without noise".
-    """
-    n_right, n_trials = int((guesses == truth).sum()), len(guesses)
-    low, high = float(bound_below(n_right, n_trials, 0.025)), float(bound_above(n_right, n_trials, 0.025))
-    chance = 1 / n_candidates
-    return Finding(
-        name="who_joined",
-        value=n_right / n_trials,
-        interval=(low, high),
-        interval_kind="95 % Clopper-Pearson over trials",
-        baseline=chance,
-        baseline_name="a blind guess",
-        control=chance,
-        sentence=(
-            f"{sentence}: the attacker names who joined in {n_right} of {n_trials} trials among {n_candidates} "
-            f"candidates (95 % interval {low:.0%} to {high:.0%}); a blind guess is right in {chance:.0%}."
-        ),
-    )
+    scores: np.ndarray = own @ change / np.maximum(lengths, 1e-300)
+    return scores

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from twinlab.attacks.joining import guess_who_joined, score_guesses
+from twinlab.attacks.joining import attack_by_difference
 from twinlab.errors import SpecificationError
+from twinlab.evaluation.joining import measure_joining
 from twinlab.finding import Finding
+from twinlab.pipeline.attacker_view import let_attack
 from twinlab.pipeline.exploration import PrivacyExploration
 from twinlab.pipeline.place import Scenario
+from twinlab.protection.differential_privacy.descent import describe_training_guarantee, list_events
 from twinlab.protection.differential_privacy.pooled_weights import PersonProducts, WeightsTrainer
 from twinlab.protection.differential_privacy.randomness import open_noise
+from twinlab.release import Message, Transcript
 from twinlab.roles import Progress, report_nothing
+from twinlab.threat import PublicKnowledge, ThreatModel
+
+THREAT = ThreatModel(
+    "membership",
+    "public",
+    "the public start, all candidates' readings, and that one of them joined between two releases",
+)
 
 
 def attack_joining(
@@ -54,24 +66,32 @@ def attack_joining(
     start, noise = ground.population.forecast_mean.flatten(0, 1), open_noise()
     n_always = ground.products.n_people - n_candidates
 
-    def release(extra: int | None) -> Tensor:
+    guarantee = describe_training_guarantee(list_events(settings, 1)[0], exploration.delta, is_rehearsal=False)
+
+    def release(extra: int | None) -> Message:
+        begin = time.perf_counter()
         kept = [*range(n_always), *([] if extra is None else [n_always + extra])]
         some = PersonProducts(ground.products.gram[kept], ground.products.right[kept])
         trainer = WeightsTrainer(some, start, ground.geometry)
-        return trainer.train(1, settings, noise, report_nothing)["weights"][0]
+        weights = trainer.train(1, settings, noise, report_nothing)["weights"][0].numpy()
+        seconds = time.perf_counter() - begin
+        return Message("trainer", "public", "weights", weights.nbytes, seconds, weights, guarantee)
 
     pulls = _find_pulls(ground.products, n_always, start, ground.geometry)
+    knowledge = PublicKnowledge(facts={"geometry": ground.geometry.numpy(), "pulls": pulls})
     without = release(None)
-    guesses, truth = [], []
+    claims, truth = [], []
     for number in range(n_rounds * n_candidates):
         joined = number % n_candidates
         without = without if epsilon is None else release(None)  # noise is fresh in every release
-        change = torch.linalg.solve(ground.geometry, (release(joined) - without).T).T
-        guesses.append(guess_who_joined(change.flatten().double().numpy(), pulls))
+        transcript = Transcript()
+        for message in (without, release(joined)):
+            transcript.record(message)
+        claims.append(let_attack(attack_by_difference, transcript, knowledge, THREAT))
         truth.append(joined)
         progress("attacking", number + 1, n_rounds * n_candidates)
     what = "Weights trained without noise" if epsilon is None else f"Weights trained at epsilon {epsilon:g} a person"
-    return score_guesses(np.asarray(guesses), np.asarray(truth), n_candidates, what)
+    return measure_joining(claims, np.asarray(truth), what)
 
 
 def _find_pulls(products: PersonProducts, first: int, start: Tensor, geometry: Tensor) -> np.ndarray:
