@@ -95,3 +95,40 @@ def test_wrong_sizes_are_refused():
     inputs, targets, _ = _data(2)
     with pytest.raises(SpecificationError, match="learning_rate"):
         fleet.train(fleet.init([0, 1]), inputs, targets[..., :1], settings=TrainingSettings(learning_rate=[1.0]))
+
+
+def test_models_with_rows_of_their_own_equal_models_trained_on_them_alone():
+    draw = torch.Generator().manual_seed(0)
+    inputs, targets = torch.randn(40, 5, generator=draw), torch.randn(40, 2, generator=draw)
+    mask = (torch.rand(40, 2, generator=draw) > 0.3).float()
+    rows = torch.stack([torch.randperm(40, generator=draw)[:20] for _ in range(3)])
+    fleet, alone = Fleet(3, (5, 4, 2)), Fleet(1, (5, 4, 2))
+    for settings in (
+        TrainingSettings(n_epochs=3, batch_rows=8),
+        TrainingSettings(n_epochs=3, batch_rows=8, rows_per_epoch=12),
+        TrainingSettings(n_epochs=3),
+    ):
+        trained = fleet.train(fleet.init([7, 8, 9]), inputs, targets, mask, settings, rows=rows).state
+        for k in range(3):
+            own = alone.train(alone.init([7 + k]), inputs[rows[k]], targets[rows[k]], mask[rows[k]], settings).state
+            for name, value in own.items():
+                torch.testing.assert_close(trained[name][k], value[0], rtol=1e-4, atol=1e-5)
+
+
+def test_rows_of_an_epoch_are_drawn_anew_and_no_others_are_touched():
+    """Rows beyond the list hold what would ruin a model that touched them."""
+    inputs, targets = torch.ones(30, 3), torch.ones(30, 1)
+    inputs[20:] = torch.nan
+    fleet = Fleet(2, (3, 4, 1))
+    seen = []
+    settings = TrainingSettings(n_epochs=4, batch_rows=5, rows_per_epoch=10)
+    rows = torch.arange(20).expand(2, -1)
+    state = fleet.train(
+        fleet.init([0, 1]), inputs, targets, settings=settings, rows=rows, progress=lambda *each: seen.append(each)
+    ).state
+    assert all(torch.isfinite(value).all() for value in state.values())
+    assert len(seen) == 4
+    with pytest.raises(SpecificationError, match="rows of 2 models"):
+        fleet.train(fleet.init([0, 1]), inputs, targets, rows=rows[:1])
+    with pytest.raises(SpecificationError, match="rows of 2 models"):
+        fleet.train(fleet.init([0, 1]), inputs.expand(2, -1, -1), targets, rows=rows)

@@ -36,6 +36,7 @@ class TrainingSettings:
     Attributes:
       n_epochs: passes over the rows.
       batch_rows: rows per step; all rows at once when None.
+      rows_per_epoch: rows of one pass, drawn anew for each; all rows when None.
       learning_rate: of Adam.
       weight_decay: decoupled, as in AdamW (Loshchilov and Hutter, 2019).
       schedule: constant, or one cycle: a linear warm-up over a tenth of the steps, then a cosine to zero.
@@ -44,6 +45,7 @@ class TrainingSettings:
 
     n_epochs: int = 30
     batch_rows: int | None = None
+    rows_per_epoch: int | None = None
     learning_rate: float | Sequence[float] = 0.004
     weight_decay: float | Sequence[float] = 0.0
     schedule: Literal["constant", "one_cycle"] = "constant"
@@ -195,6 +197,7 @@ class Fleet:
         mask: Tensor | None = None,
         settings: TrainingSettings | None = None,
         progress: Progress = report_nothing,
+        rows: Tensor | None = None,
     ) -> TrainedFleet:
         """Train all models at once with Adam on minibatches.
 
@@ -205,22 +208,34 @@ class Fleet:
           mask: weight of each target, broadcastable to (model, row, output); None counts all.
           settings: public; defaults when None.
           progress: called once an epoch.
+          rows: int (model, row), which rows of shared data each model trains on, as shadow models do; None for all. The
+            rest costs nothing, as it would under a mask.
 
         Returns:
           New parameters and the losses, equal to training each model alone up to rounding.
+
+        Raises:
+          SpecificationError: if each model has rows and data of its own.
         """
         settings = settings or TrainingSettings()
-        n_rows = inputs.shape[-2]
+        if rows is not None and (inputs.dim() > 2 or len(rows) != self.n_models):
+            raise SpecificationError(
+                f"fleet: expected rows of {self.n_models} models among shared inputs (row, input), got rows of "
+                f"{len(rows)} and inputs with {inputs.dim()} axes"
+            )
+        n_rows = inputs.shape[-2] if rows is None else rows.shape[1]
+        n_rows, n_known = min(settings.rows_per_epoch or n_rows, n_rows), n_rows
         batch_rows = min(settings.batch_rows or n_rows, n_rows)
         adam = _Adam({name: value.clone() for name, value in state.items()}, settings)
         total = settings.n_epochs * -(-n_rows // batch_rows)
         losses = torch.zeros(settings.n_epochs, self.n_models)
         order = torch.Generator().manual_seed(settings.order_seed)
         for epoch in range(settings.n_epochs):
-            batches = _batches(n_rows, batch_rows, order)
-            for rows in batches:
+            batches = _batches(n_known, n_rows, batch_rows, order)
+            for batch in batches:
+                own = batch if rows is None else rows if batch is None else rows[:, batch]
                 gradient, loss = self.gradients(
-                    adam.state, _take(inputs, rows), _take(targets, rows), None if mask is None else _take(mask, rows)
+                    adam.state, _take(inputs, own), _take(targets, own), None if mask is None else _take(mask, own)
                 )
                 adam.step(gradient, total)
                 losses[epoch] += loss / len(batches)
@@ -335,16 +350,20 @@ def _transposed_product(before: Tensor, delta: Tensor) -> Tensor:
     return wide.view(-1, n_models, n_out).transpose(0, 1)
 
 
-def _batches(n_rows: int, batch_rows: int, order: torch.Generator) -> list[Tensor | None]:
-    """Row numbers of each step of one epoch; None stands for all rows, unshuffled."""
-    if batch_rows >= n_rows:
+def _batches(n_known: int, n_rows: int, batch_rows: int, order: torch.Generator) -> list[Tensor | None]:
+    """Row numbers of each step of one epoch over so many of the known rows; None stands for all rows, unshuffled."""
+    if batch_rows >= n_known:
         return [None]
-    return list(torch.randperm(n_rows, generator=order).split(batch_rows))
+    return list(torch.randperm(n_known, generator=order)[:n_rows].split(batch_rows))
 
 
 def _take(values: Tensor, rows: Tensor | None) -> Tensor:
-    """Those rows of (row, column) or (model, row, column)."""
-    return values if rows is None else values.index_select(values.dim() - 2, rows)
+    """Those rows of (row, column) or (model, row, column); of each model its own where rows are (model, row)."""
+    if rows is None:
+        return values
+    if rows.dim() == 1:
+        return values.index_select(values.dim() - 2, rows)
+    return values.index_select(0, rows.flatten()).view(*rows.shape, -1)
 
 
 def _per_model(setting: float | Sequence[float], flat: Tensor, name: str) -> Tensor:

@@ -11,10 +11,12 @@ from twinlab.protection.differential_privacy.clipping import clip_to, normalise_
 from twinlab.protection.differential_privacy.descent import PrivateTraining
 from twinlab.protection.differential_privacy.pooled_weights import (
     PersonProducts,
+    WeightsTrainer,
     _ProductSource,
     fit_pooled_weights,
 )
 from twinlab.protection.differential_privacy.randomness import open_noise
+from twinlab.roles import report_nothing
 
 
 def make_people(n_people=60, n_rows=30, seed=0):
@@ -104,3 +106,19 @@ def test_targets_of_several_models_stack():
     assert "4 targets x 6 features" in repr(both)
     with pytest.raises(DataContractError, match="same people and rows"):
         PersonProducts.from_rows(features, answers[:3])
+
+
+def test_models_of_some_people_equal_models_that_saw_nobody_else():
+    features, answers, _ = make_people(n_people=20)
+    members = torch.zeros(2, 20, dtype=torch.bool)
+    members[0, :10] = members[1, 5:] = True
+    settings = PrivateTraining(expected_people=10, n_steps=20, learning_rate=0.05)
+    noise = open_noise(rehearsal=True, seed=0)
+    everybody = WeightsTrainer(PersonProducts.from_rows(features, answers), torch.zeros(2, 6))
+    both = everybody.train(2, settings, noise, report_nothing, members)["weights"]
+    for model, own in enumerate(members):
+        some = WeightsTrainer(PersonProducts.from_rows(features[own], answers[own]), torch.zeros(2, 6))
+        alone = some.train(1, settings, noise, report_nothing)["weights"]
+        torch.testing.assert_close(both[model : model + 1], alone, rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataContractError, match="20 people"):
+        everybody.train(2, settings, noise, report_nothing, members[:, :5])

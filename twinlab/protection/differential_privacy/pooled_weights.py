@@ -152,12 +152,47 @@ class WeightsTrainer:
         """The start of one model per seed: {"weights": (seed, target, feature)}."""
         return {"weights": self._start}
 
-    def train(self, n_copies: int, settings: PrivateTraining, noise: NoiseSource, progress: Progress) -> State:
-        """Copies of the start after private descent: {"weights": (model, target, feature)}."""
+    def train(
+        self,
+        n_copies: int,
+        settings: PrivateTraining,
+        noise: NoiseSource,
+        progress: Progress,
+        members: Tensor | None = None,
+    ) -> State:
+        """Copies of the start after private descent: {"weights": (model, target, feature)}.
+
+        Args:
+          n_copies: of each start.
+          settings: public; the same number of steps for all models where `members` is given.
+          noise: where protective noise comes from.
+          progress: called once a step.
+          members: bool (model, person), who trains which model, as shadow models need it; everybody when None. Private.
+        """
         start = self._start.repeat(n_copies, 1, 1)
         begin = torch.linalg.solve(self._back, start.mT).mT
-        flat = descend(self._source, begin.flatten(1), settings, noise, progress)
+        source = self._source if members is None else _MembersOnly(self._source, members, settings)
+        flat = descend(source, begin.flatten(1), settings, noise, progress)
         return {"weights": flat.view(start.shape) @ self._back.T}
+
+
+class _MembersOnly:
+    """The gradients of each model's own people."""
+
+    def __init__(self, source: _ProductSource, members: Tensor, settings: PrivateTraining) -> None:
+        if members.shape[1] != source.n_people or not isinstance(settings.n_steps, int):
+            raise DataContractError(
+                f"pooled weights: expected members (model, {source.n_people} people) and one number of steps for all "
+                f"models, got members {tuple(members.shape)} and steps {settings.n_steps}"
+            )
+        self._source, self._members, self.n_people = source, members, source.n_people
+
+    def sum_bounded(
+        self, parameters: Tensor, step: int, rule: FactorRule, included: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The sum over members alone."""
+        taking_part = self._members if included is None else self._members & included
+        return self._source.sum_bounded(parameters, step, rule, taking_part)
 
 
 class _ProductSource:
