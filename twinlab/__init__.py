@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twinlab.errors import BudgetExhaustedError, SpecificationError, TwinlabError
     from twinlab.experiment import (
         BayesianTwin,
+        EncryptedQuestions,
         Experiment,
         FitbitCohort,
         NoisyReadings,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from twinlab.finding import Finding
     from twinlab.learn_choice import (
         CentralLearning,
+        EncryptedSum,
         FederatedLearning,
         FederatedPrivacy,
         PersonPrivacy,
@@ -38,14 +40,17 @@ if TYPE_CHECKING:
     from twinlab.pipeline.account import open_ledger
     from twinlab.pipeline.devices import explore_devices
     from twinlab.pipeline.dishonest_server import play_dishonest_server
+    from twinlab.pipeline.encrypted_lesson import EncryptedLesson
+    from twinlab.pipeline.encrypted_training_lesson import EncryptedTrainingLesson
     from twinlab.pipeline.exploration import explore_privacy
     from twinlab.pipeline.joining import attack_joining
     from twinlab.pipeline.place import Scenario
+    from twinlab.pipeline.question_exploration import explore_questions
     from twinlab.pipeline.reconstruction import attack_updates, draw_twin_rows
     from twinlab.pipeline.secure_lesson import SecureLesson
     from twinlab.pipeline.sensor_lesson import SensorLesson
     from twinlab.pipeline.trapped_model import offer_models
-    from twinlab.protection import differential_privacy
+    from twinlab.protection import differential_privacy, homomorphic
     from twinlab.protection.federated import secure_sum
     from twinlab.release import DifferentialPrivacy, Message, NoGuarantee, Release, Transcript
 
@@ -56,6 +61,7 @@ _HOMES = {
     "widgets": "twinlab.widgets",
     "datasets": "twinlab.cohorts.dataset",
     "differential_privacy": "twinlab.protection.differential_privacy",
+    "homomorphic": "twinlab.protection.homomorphic",
     "secure_sum": "twinlab.protection.federated.secure_sum",
     "attack_updates": "twinlab.pipeline.reconstruction:attack_updates",
     "draw_twin_rows": "twinlab.pipeline.reconstruction:draw_twin_rows",
@@ -66,7 +72,9 @@ _HOMES = {
     "SpecificationError": "twinlab.errors:SpecificationError",
     "TwinlabError": "twinlab.errors:TwinlabError",
     "BayesianTwin": "twinlab.experiment:BayesianTwin",
+    "EncryptedQuestions": "twinlab.experiment:EncryptedQuestions",
     "CentralLearning": "twinlab.learn_choice:CentralLearning",
+    "EncryptedSum": "twinlab.learn_choice:EncryptedSum",
     "FederatedLearning": "twinlab.learn_choice:FederatedLearning",
     "FederatedPrivacy": "twinlab.learn_choice:FederatedPrivacy",
     "SecureSum": "twinlab.learn_choice:SecureSum",
@@ -82,6 +90,7 @@ _HOMES = {
     "run": "twinlab.pipeline:run",
     "explore_devices": "twinlab.pipeline.devices:explore_devices",
     "explore_privacy": "twinlab.pipeline.exploration:explore_privacy",
+    "explore_questions": "twinlab.pipeline.question_exploration:explore_questions",
     "open_ledger": "twinlab.pipeline.account:open_ledger",
     "Scenario": "twinlab.pipeline.place:Scenario",
     "NoisyReadings": "twinlab.experiment:NoisyReadings",
@@ -92,6 +101,8 @@ _HOMES = {
     "BudgetExhaustedError": "twinlab.errors:BudgetExhaustedError",
     "DifferentialPrivacy": "twinlab.release:DifferentialPrivacy",
     "SecureLesson": "twinlab.pipeline.secure_lesson:SecureLesson",
+    "EncryptedLesson": "twinlab.pipeline.encrypted_lesson:EncryptedLesson",
+    "EncryptedTrainingLesson": "twinlab.pipeline.encrypted_training_lesson:EncryptedTrainingLesson",
     "SensorLesson": "twinlab.pipeline.sensor_lesson:SensorLesson",
     "play_dishonest_server": "twinlab.pipeline.dishonest_server:play_dishonest_server",
     "offer_models": "twinlab.pipeline.trapped_model:offer_models",
@@ -106,6 +117,10 @@ __all__ = [
     "BudgetExhaustedError",
     "CentralLearning",
     "DifferentialPrivacy",
+    "EncryptedLesson",
+    "EncryptedQuestions",
+    "EncryptedSum",
+    "EncryptedTrainingLesson",
     "Experiment",
     "FederatedLearning",
     "FederatedPrivacy",
@@ -142,6 +157,8 @@ __all__ = [
     "examine_machine",
     "explore_devices",
     "explore_privacy",
+    "explore_questions",
+    "homomorphic",
     "load_cohort",
     "offer_models",
     "open_ledger",

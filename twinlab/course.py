@@ -199,6 +199,43 @@ _EXERCISES: dict[str, _Exercise] = {
             "threshold": "In both sums enough devices stayed; the server did nothing that it may not.",
         },
     ),
+    "07.1": _Exercise(
+        _near(41, 0.01),
+        "Each answer is one linear equation, and there are 41 unknowns. Encryption hides questions, not the model "
+        "behind the answers: only few or coarse answers do that.",
+        (
+            "An answer is a weighted sum plus the bias: one equation a question.",
+            "How many equations do 40 weights and one bias need? Look where the error drops in the last chart.",
+        ),
+        {
+            "40": "That leaves the bias open.",
+            "1": "One answer of the naive query would do, by its other slots. Ours holds the answer alone.",
+        },
+    ),
+    "07.2": _Exercise(
+        _near(1, 0.01),
+        "Every device can decrypt what any other device sent. The server has the ciphertexts, so one that helps it is "
+        "enough, whoever it is.",
+        (
+            "What does a device need to decrypt another's update?",
+            "The key, which each has, and the message. Who has that?",
+        ),
+        {
+            "10": "They all hold the same key; how many of them does the server need?",
+            "0": "Alone the server has ciphertexts and no key.",
+            "3": "That would be three trustees with a part each. Here each device holds the whole key.",
+        },
+    ),
+    "07.3": _Exercise(
+        _says("the key", "key"),
+        "A decrypted number is answer plus noise, and that noise is an equation in the key. Two of them are enough. "
+        "Plan with share_results, or add whole numbers, whose results are exact.",
+        ("Look at the second chart.", "Which row of that chart was published without a plan for it?"),
+        {
+            "the model": "The model is at stake, too, but there is something worse, and two results are enough for it.",
+            "nothing": "The ciphers are unbroken, and still: look at the second chart.",
+        },
+    ),
 }
 
 

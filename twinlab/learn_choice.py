@@ -84,8 +84,8 @@ class FederatedPrivacy(Choice):
     epsilon: float = Field(2.0, ge=0.05, le=50, description="Privacy loss of a person by all rounds together.")
     noise_at: Literal["server", "devices"] = Field(
         "server",
-        description="Who adds the noise: the server, which is trusted to, or each device its part, under sums that hide "
-        "single updates.",
+        description="Who adds the noise: the server, which is trusted to, or each device its part, under sums that "
+        "hide single updates.",
     )
     expected_people: int | None = Field(None, ge=2, le=10_000_000, description=_EXPECTED_PEOPLE)
     rehearsal: bool = Field(False, description=REHEARSAL)

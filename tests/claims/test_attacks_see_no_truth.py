@@ -45,10 +45,10 @@ def list_vocabulary(root: Path) -> set[str]:
 
 
 def list_imports(tree: ast.Module, parts: tuple[str, ...]) -> Iterator[str]:
-    """Dotted names that are imported anywhere in a module; `from a import b` gives `a.b`."""
+    """Dotted names that are imported anywhere; `from a import b` gives `a.b`, and `import a.b`, which names a, gives a."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name if alias.asname else alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             home = ("twinlab", *parts[: -node.level]) if node.level else ()
             yield from (".".join((*home, *filter(None, [node.module]), alias.name)) for alias in node.names)
@@ -109,6 +109,45 @@ def takes_what_is_given(node: ast.FunctionDef) -> bool:
     return types[: len(GIVEN)] == list(GIVEN.items()) and has_defaults
 
 
+def find_attacks_by_hand(root: Path) -> list[str]:
+    """Calls in the pipeline that hand an attack something themselves, or take out for it what a receiver saw.
+
+    An attack that returns claims may be named there, kept and handed on, and is called by `let_attack` alone.
+    """
+    attacks = {
+        node.name
+        for _, _, tree in list_attacks(root)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and [each.arg for each in node.args.args][: len(GIVEN)] == list(GIVEN)
+    }
+    faults = []
+    for path in sorted((root / "twinlab" / "pipeline").rglob("*.py")):
+        if path.name == "attacker_view.py":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        other_names = list_other_names(tree, attacks)
+        for node in ast.walk(tree):
+            called = ast.unparse(node.func).split(".")[-1] if isinstance(node, ast.Call) else ""
+            if called in attacks | other_names | {"attack", "seen_by"}:
+                faults.append(f"{path.name}:{node.lineno} calls {called}")
+    return faults
+
+
+def list_other_names(tree: ast.Module, attacks: set[str]) -> set[str]:
+    """Names that a module gives to attacks: by import, by assignment, as an argument of the type Attack."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            found |= {alias.asname for alias in node.names if alias.asname and alias.name in attacks}
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+            places = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if ast.unparse(node.value).split(".")[-1] in attacks | {"attack"}:
+                found |= {ast.unparse(place).split(".")[-1] for place in places}
+        elif isinstance(node, ast.arg) and node.annotation and "Attack" in ast.unparse(node.annotation).split("."):
+            found.add(node.arg)
+    return found
+
+
 _WALK = """
 import importlib, json, pkgutil, sys
 allowed, found = set(json.loads(sys.argv[1])), {}
@@ -140,6 +179,7 @@ RULES = {
     "prying": find_prying,
     "signatures": find_wrong_signatures,
     "reach": find_reached_stages,
+    "by hand": find_attacks_by_hand,
 }
 _HEAD = "def attack_x(seen: Sequence[Message], knowledge: PublicKnowledge, threat: ThreatModel"
 VIOLATIONS = {
@@ -161,7 +201,18 @@ VIOLATIONS = {
     "another order": ("signatures", "def f(knowledge: PublicKnowledge, seen: Sequence[Message]) -> Claims: ...\n"),
     "labels without claims": ("signatures", "def guess_x(rows: int, labels: int) -> int: ...\n"),
     "an import by its name": ("reach", "__import__('twinlab.cohorts')\n"),
-    "an import over a detour": ("reach", "import twinlab.roles\n"),
+    "an import over a detour": ("reach", "import twinlab.roles as r\n"),
+    "the package beside a module": ("imports", "import twinlab.threat\n"),
+}
+_CALL = "attack_x(seen, knowledge, threat)\n"
+CALLS_BY_HAND = {
+    "its name": f"from twinlab.attacks.x import attack_x\n{_CALL}",
+    "its module": f"from twinlab.attacks import x\nx.{_CALL}",
+    "another name": f"from twinlab.attacks.x import attack_x as go\n{_CALL.replace('attack_x', 'go')}",
+    "a variable": f"from twinlab.attacks.x import attack_x\ngo = attack_x\n{_CALL.replace('attack_x', 'go')}",
+    "an argument": f"def f(go: Attack, seen, knowledge, threat):\n    return {_CALL.replace('attack_x', 'go')}",
+    "a record of evidence": f"def f(evidence, seen, knowledge, threat):\n    evidence.{_CALL.replace('_x', '')}",
+    "what a receiver saw": "def f(run, transcript):\n    return run(transcript.seen_by('public'))\n",
 }
 
 
@@ -185,6 +236,26 @@ def test_a_planted_violation_is_found(name, tmp_path):
     assert "planted" in fault
 
 
+@pytest.mark.parametrize("by", CALLS_BY_HAND)
+def test_an_attack_that_is_called_by_hand_is_found(by, tmp_path):
+    write_laboratory(tmp_path, CALLS_BY_HAND[by])
+    (fault,) = find_attacks_by_hand(tmp_path)
+    assert "planted" in fault
+
+
+def test_an_attack_may_be_named_and_handed_to_the_one_who_runs_it(tmp_path):
+    source = "from twinlab.attacks.x import attack_x\nlet_attack(attack_x, transcript, knowledge, threat)\n"
+    write_laboratory(tmp_path, f"{source}kept = Evidence(attack_x)\nassign_one_to_one(claims)\n")
+    assert find_attacks_by_hand(tmp_path) == []
+
+
+def write_laboratory(root, source):
+    """A pipeline with one module of this source, and an attack."""
+    for path, text in {"attacks/x.py": f"{_HEAD}) -> Claims: ...\n", "pipeline/planted.py": source}.items():
+        (root / "twinlab" / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / "twinlab" / path).write_text(text)
+
+
 def test_a_right_attack_breaks_no_rule(tmp_path):
     source = "from __future__ import annotations\nimport numpy as np\nfrom twinlab.threat import Claims\n"
     files = {"__init__": "", "attacks/__init__": "", "threat": "class Claims: ...\n"}
@@ -192,7 +263,7 @@ def test_a_right_attack_breaks_no_rule(tmp_path):
     (tmp_path / "twinlab" / "attacks").mkdir(parents=True)
     for path, text in files.items():
         (tmp_path / "twinlab" / f"{path}.py").write_text(text)
-    assert [rule(tmp_path) for rule in RULES.values()] == [[], [], [], []]
+    assert [fault for rule in RULES.values() for fault in rule(tmp_path)] == []
 
 
 # What is handed over at run time.
@@ -309,6 +380,9 @@ HIDDEN = {
     "behind a method": lambda cohort: _Laboratory(cohort).measure,
     "in a closure": _close_over,
     "in a closure's closure": lambda cohort: _wrap(_close_over(cohort)),
+    "in a closure's mapping": lambda cohort: _wrap({"people": [cohort]}),
+    "in a closure's object": lambda cohort: _wrap(_Laboratory(cohort)),
+    "behind a closure's method": lambda cohort: _wrap(_Laboratory(cohort).measure),
     "in a partial": lambda cohort: partial(_call_with, cohort),
     "in a default": _default_to,
 }

@@ -153,6 +153,42 @@ def score_rmia(
     return (beaten + 0.5 * tie_breaker) / max(n_people - 1, 1)
 
 
+def discount_others(signals: np.ndarray, alike: np.ndarray, strength: float) -> np.ndarray:
+    """Signals of released weights, freed of what other people pull as far as noise allows.
+
+    Everybody who takes part pulls the same weights, partly along each other's ways. To the attacker who else takes part
+    is a coin for each, so others disturb as noise does, in directions that the attacker knows. The best linear test
+    divides by the covariance of both: noise, alike in all directions, and coins along pulls. By Woodbury's identity
+    that takes one system of equations as large as the pool, however many weights there are. A person's own coin is in
+    the covariance too, which only scales their signal.
+
+    Source: Fisher, The use of multiple measurements in taxonomic problems, Annals of Eugenics 1936 (the discriminant).
+
+    Args:
+      signals: (..., person), how far weights lie along each person's pull of unit length.
+      alike: (person, person), inner products of the pulls.
+      strength: variance that one coin gives the weights along its pull, over the variance of noise in a direction; at
+        least 0, which leaves signals as they are.
+
+    Returns:
+      (..., person).
+
+    Raises:
+      DataContractError: if shapes differ or the strength is not a finite number of at least 0.
+
+    >>> discount_others(np.array([1.0, 1.0]), np.array([[1.0, 0.5], [0.5, 1.0]]), 2.0)
+    array([0.25, 0.25])
+    """
+    n_people = signals.shape[-1]
+    if alike.shape != (n_people, n_people) or not 0 <= strength < np.inf:
+        raise DataContractError(
+            f"membership: expected pulls compared among {n_people} people and a finite strength of at least 0, got "
+            f"{alike.shape} and {strength}"
+        )
+    freed: np.ndarray = np.linalg.solve(np.eye(n_people) + strength * alike, signals[..., None])[..., 0]
+    return freed
+
+
 def _mean_signals(signals: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(person,) mean over the shadows that saw each person, and over those that did not."""
     n_in, n_out = members.sum(0), (~members).sum(0)

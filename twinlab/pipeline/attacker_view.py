@@ -11,7 +11,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from types import FunctionType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -132,17 +132,37 @@ def _copy_table(table: pd.DataFrame | pd.Series, where: str) -> pd.DataFrame | p
 
 
 def _require_public(function: FunctionType | partial[Any], where: str) -> None:
-    """Refuse a function that carries people with it. One cannot be copied, so what it closes over is looked through."""
-    if isinstance(function, partial):
-        carried = [function.func, *function.args, *function.keywords.values()]
-    else:
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        carried = [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    for each in carried:
-        if isinstance(each, FunctionType | partial):
-            _require_public(each, where)
-        elif isinstance(each, Cohort):
+    """Refuse a function that carries people with it. One cannot be copied, so what it holds is looked through."""
+    unseen: list[Any] = [function]
+    known: dict[int, Any] = {}
+    while unseen:
+        each = unseen.pop()
+        if isinstance(each, Cohort):
             raise _refuse(each, where)
+        if id(each) not in known:
+            known[id(each)] = each
+            unseen += _list_held(each)
+
+
+def _list_held(value: Any) -> list[Any]:
+    """What a function closes over or has by default, what is in a container, and what an object has."""
+    match value:
+        case FunctionType():
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        case partial():
+            return [value.func, *value.args, *value.keywords.values()]
+        case MethodType():
+            return [value.__self__, value.__func__]
+        case Mapping():
+            return [*value.values()]
+        case list() | tuple() | set() | frozenset():
+            return [*value]
+        case np.ndarray():
+            return [*value.flat] if value.dtype.hasobject else []
+        case ModuleType() | type():
+            return []
+    return [*getattr(value, "__dict__", {}).values()]
 
 
 def _refuse(value: Any, where: str) -> TrustBoundaryError:

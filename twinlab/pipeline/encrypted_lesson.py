@@ -6,7 +6,6 @@ its own people, and takes nobody else's.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -219,11 +218,12 @@ class EncryptedLesson:
         clear = np.flatnonzero(np.abs(logits) > _CLEAR * self.plan.tolerance)
         close = clear[np.argsort(np.abs(logits[clear]), kind="stable")[:_N_CLOSE_ROWS]]
         rows, plain = self.rows[close], logits[close]
-        naives, weights, bias = [NaiveQuery(*SMALL) for _ in range(_N_KEYS)], self.model.weight[0], self.model.bias[0]
-        small = [
-            each.read_slots(each.answer(row, weights))[0] + bias
-            for each, row in zip(itertools.cycle(naives), rows, strict=False)
-        ]
+        weights, bias = self.model.weight[0], self.model.bias[0]
+        small = np.zeros(len(rows))
+        for key in range(_N_KEYS):  # one after the other, since each holds megabytes
+            naive = NaiveQuery(*SMALL)
+            for place in range(key, len(rows), _N_KEYS):
+                small[place] = naive.read_slots(naive.answer(rows[place], weights))[0] + bias
         answers = {"small parameters": small, "our plan": ask(self.plan, *self._sides, rows).values[:, 0]}
         table = pd.concat(
             [pd.DataFrame({"way": way, "plain": plain, "answer": found}) for way, found in answers.items()],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -145,10 +146,11 @@ def find_days(values: np.ndarray) -> np.ndarray:
 
 def prepare_profile(days: Days, rng: np.random.Generator, guarantee: Guarantee = NO_NAMES) -> Evidence:
     """Whole days, published without names."""
+    begin = time.perf_counter()
     order = rng.permutation(len(days.named))
     return Evidence(
         attack_by_profile,
-        _publish("nameless days", days.nameless[order], guarantee),
+        _publish("nameless days", days.nameless[order], begin, guarantee),
         PublicKnowledge(facts={"named": days.named}),
         ThreatModel("linkage", "public", f"{days.n_days} earlier days of everybody, with names"),
         order,
@@ -177,12 +179,14 @@ def prepare_points(
     for row, person in enumerate(kept):
         day = rng.choice(np.flatnonzero(enough[person]))
         hours[row] = day * HOURS_PER_DAY + rng.choice(np.flatnonzero(by_day[person, day]), n_points, replace=False)
+    begin = time.perf_counter()
     order = rng.permutation(len(days.nameless))
+    message = _publish("nameless days", days.nameless[order], begin, guarantee)
     width = np.array([get_signal(name).spread for name in days.signals]) * _RESOLUTION
     facts = {"hours": hours, "points": truth_days[kept[:, None], hours], "resolution": width}
     return Evidence(
         attack_by_points,
-        _publish("nameless days", days.nameless[order], guarantee),
+        message,
         PublicKnowledge(facts=facts),
         ThreatModel("linkage", "public", f"{n_points} readings of one day of everybody, roughly"),
         np.argsort(order)[kept],
@@ -191,12 +195,13 @@ def prepare_points(
 
 def prepare_traffic(days: Days, rng: np.random.Generator, cover: Cover = "nothing") -> Evidence:
     """Sealed readings on a wire, an hour a message, and who sent earlier ones."""
+    begin = time.perf_counter()
     order = rng.permutation(len(days.named))
-    named, nameless = (count_sealed_bytes(side, days.signals, cover) for side in (days.named, days.nameless))
+    wire = count_sealed_bytes(days.nameless, days.signals, cover)[order]
+    seconds, n_bytes = time.perf_counter() - begin, int(np.nansum(wire))
     guarantee = NoGuarantee("content is encrypted; sizes and times are not hidden")
-    message = Message(
-        "device", "network", "sealed readings", int(np.nansum(nameless)), 0.0, nameless[order], guarantee, len(order)
-    )
+    message = Message("device", "network", "sealed readings", n_bytes, seconds, wire, guarantee, len(order))
+    named = count_sealed_bytes(days.named, days.signals, cover)
     threat = ThreatModel("linkage", "network", f"{days.n_days} earlier days of everybody's traffic, with names")
     return Evidence(attack_by_traffic, message, PublicKnowledge(facts={"named": named}), threat, order)
 
@@ -229,16 +234,18 @@ def prepare_heads(days: Days, rng: np.random.Generator, twin: BayesianTwin, prog
     people = draw_people(_N_REFERENCE, _REFERENCE_SEED)
     own = simulate(people, 2 * days.n_days, _REFERENCE_SEED, progress=progress).cohort.select(signals=days.signals)
     others = split_days(own, days.n_days)
-    sides: list[np.ndarray] = []
-    for values in (days.named, days.nameless, others.named, others.nameless):
-        sides.append(read_heads(population, values, days.signals))
-        progress("reading heads", len(sides), 4)
+    known: list[np.ndarray] = []
+    for values in (days.named, others.named, others.nameless):
+        known.append(read_heads(population, values, days.signals))
+        progress("reading heads", len(known), 4)
+    begin = time.perf_counter()
     order = rng.permutation(len(days.named))
-    facts = {"named": sides[0], "reference": np.stack(sides[2:], axis=1)}
+    message = _publish("nameless heads", read_heads(population, days.nameless, days.signals)[order], begin, NO_NAMES)
+    progress("reading heads", 4, 4)
     return Evidence(
         attack_by_heads,
-        _publish("nameless heads", sides[1][order], NO_NAMES),
-        PublicKnowledge(facts=facts),
+        message,
+        PublicKnowledge(facts={"named": known[0], "reference": np.stack(known[1:], axis=1)}),
         ThreatModel("linkage", "public", "everybody's heads of an earlier time, with names, and the public model"),
         order,
     )
@@ -269,6 +276,6 @@ def read_heads(population: Population, values: np.ndarray, signals: tuple[str, .
     return np.concatenate(found)
 
 
-def _publish(kind: str, payload: np.ndarray, guarantee: Guarantee) -> Message:
-    """A table that everybody may read."""
-    return Message("trainer", "public", kind, int(payload.nbytes), 0.0, payload, guarantee)
+def _publish(kind: str, payload: np.ndarray, begin: float, guarantee: Guarantee) -> Message:
+    """A table that everybody may read, made since `begin` of the clock."""
+    return Message("trainer", "public", kind, int(payload.nbytes), time.perf_counter() - begin, payload, guarantee)

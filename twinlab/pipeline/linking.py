@@ -15,6 +15,7 @@ from twinlab.errors import SpecificationError, TrustBoundaryError
 from twinlab.evaluation.linkage import extrapolate_linkage, measure_linkage, measure_uniqueness
 from twinlab.experiment import BayesianTwin, Experiment, NoisyReadings, SimulatedCohort
 from twinlab.finding import Finding
+from twinlab.pipeline.attacker_view import let_attack
 from twinlab.pipeline.composition import load_cohort
 from twinlab.pipeline.linkage_evidence import (
     NO_NAMES,
@@ -172,7 +173,7 @@ def _attack(evidence: Evidence, knowledge: PublicKnowledge) -> tuple[Claims, Tra
     """The attacker gets what the receiver saw and what it knows; the truth stays here."""
     transcript = Transcript()
     transcript.record(evidence.message)
-    return evidence.attack(transcript.seen_by(evidence.threat.access), knowledge, evidence.threat), transcript
+    return let_attack(evidence.attack, transcript, knowledge, evidence.threat), transcript
 
 
 def trace_linkage(

@@ -13,6 +13,7 @@ from twinlab.evaluation.membership import ACCUSED, measure_membership, trace_cur
 from twinlab.experiment import Experiment
 from twinlab.finding import Finding
 from twinlab.learn_choice import FederatedLearning, FederatedPrivacy, PersonPrivacy
+from twinlab.pipeline.attacker_view import let_attack
 from twinlab.pipeline.shadowing import (
     ROWS_PER_EPOCH,
     Shadows,
@@ -21,7 +22,7 @@ from twinlab.pipeline.shadowing import (
     find_promised_ceiling,
     train_shadows,
 )
-from twinlab.release import Message, NoGuarantee
+from twinlab.release import Message, NoGuarantee, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.threat import Claims, PublicKnowledge, ThreatModel
 
@@ -120,10 +121,11 @@ def claim_members(shadows: Shadows, method: MembershipMethod, n_targets: int) ->
             "shadow_signals": shadows.signals[rest],
             "shadow_members": shadows.members[rest],
         }
-        release = shadows.releases[target]
+        release, transcript = shadows.releases[target], Transcript()
         n_bytes = sum(value.numel() * value.element_size() for value in release.values())
-        seen = Message("trainer", "public", "weights", n_bytes, 0.0, release, NoGuarantee("under attack"))
-        found.append(attack_with_shadows((seen,), PublicKnowledge(facts=facts), THREAT))
+        guarantee = NoGuarantee("under attack")
+        transcript.record(Message("trainer", "public", "weights", n_bytes, shadows.seconds, release, guarantee))
+        found.append(let_attack(attack_with_shadows, transcript, PublicKnowledge(facts=facts), THREAT))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twinlab.attacks.membership import discount_others
 from twinlab.cohorts.cohort import Cohort
 from twinlab.cohorts.simulator import simulate_cohort
 from twinlab.errors import SpecificationError
@@ -17,7 +19,7 @@ from twinlab.experiment import Experiment, SimulatedCohort
 from twinlab.fleet import State, TrainingSettings
 from twinlab.learn_choice import CentralLearning, FederatedLearning, PersonPrivacy
 from twinlab.pipeline.composition import keep_people_with_readings, load_cohort
-from twinlab.pipeline.federating import federate, prepare_federation
+from twinlab.pipeline.federating import federate, find_noise_multiplier, prepare_federation, read_federated
 from twinlab.pipeline.learning import open_noise_for, plan_person_training
 from twinlab.pipeline.start import make_products, prepare_start
 from twinlab.protection.differential_privacy.pooled_weights import PersonProducts, WeightsTrainer
@@ -39,6 +41,9 @@ ROWS_PER_EPOCH, BATCH_ROWS, LONGER_STEP = 3200, 32, 2.5
 _FULL_BATCH_ROWS = 1024
 #: So many of a person's rows, evenly spread, say how well a backbone fits the person.
 _ROWS_SCORED = 960
+#: Pulls change while weights move, which disturbs as noise does: its variance over that of one person's coin. An attacker
+#: finds it on simulated people; anything from a third to three times as much serves nearly as well.
+_PULLS_CHANGE = 0.2
 
 #: From what was released to how well it fits each person of the pool: (person,), higher is better.
 Measure = Callable[[State], np.ndarray]
@@ -54,6 +59,7 @@ class Shadows:
       measure: the signal that the attack reads; a public function of a release and of people's readings.
       measure_loss: minus the loss alone, for an attack with one threshold for all.
       signals: (model, person), `measure` of every release.
+      seconds: that training took, over the number of models.
     """
 
     members: np.ndarray
@@ -61,6 +67,7 @@ class Shadows:
     measure: Measure
     measure_loss: Measure
     signals: np.ndarray = field(repr=False)
+    seconds: float
 
     def __repr__(self) -> str:
         return f"Shadows({len(self.releases)} models, half of {self.members.shape[1]} people each)"
@@ -199,6 +206,7 @@ def _train_backbones(
     assert isinstance(experiment.learn, CentralLearning)
     rows = list_pool_rows(experiment, pool)
     targets = choose_targets(pool.signals, experiment.twin.targets)
+    begin = time.perf_counter()
     fleet = make_backbone(experiment.twin, pool.signals, targets, n_models=len(members))
     trained = fleet.train(
         fleet.init([seed + model for model in range(len(members))]),
@@ -209,34 +217,32 @@ def _train_backbones(
         lambda _, done, total: progress("training shadow models", done, total),
         rows=rows.list_own(members, seed),
     ).state
-    scored = rows.thin(_ROWS_SCORED)
+    seconds = (time.perf_counter() - begin) / len(members)
+    scored, n_people = rows.thin(_ROWS_SCORED), pool.n_people  # a measure that held the cohort could not be handed over
     alone = make_backbone(experiment.twin, pool.signals, targets, n_models=1)
 
     def measure(release: State) -> np.ndarray:
         wrong = (alone.forward(release, scored.inputs)[0] - scored.answers).square() * scored.known
-        loss = torch.zeros(pool.n_people).index_add_(0, scored.owner, wrong.sum(1))
-        count = torch.zeros(pool.n_people).index_add_(0, scored.owner, scored.known.sum(1))
+        loss = torch.zeros(n_people).index_add_(0, scored.owner, wrong.sum(1))
+        count = torch.zeros(n_people).index_add_(0, scored.owner, scored.known.sum(1))
         return -np.log((loss / count.clamp(min=1)).clamp(min=1e-12).double().numpy())
 
     releases = tuple(fleet.model(trained, model) for model in range(len(members)))
-    once = _ReadOnce(measure)
-    return Shadows(members, releases, once, once, np.stack([once(each) for each in releases]))
+    once = _read_once(measure)
+    return Shadows(members, releases, once, once, np.stack([once(each) for each in releases]), seconds)
 
 
-class _ReadOnce:
-    """A measure that takes a while, and so remembers what it found for each release."""
+def _read_once(measure: Measure) -> Measure:
+    """A measure that takes a while, and so remembers what it found for the same weights."""
+    known: dict[bytes, np.ndarray] = {}
 
-    def __init__(self, measure: Measure) -> None:
-        self._measure = measure
-        self._known: list[tuple[State, np.ndarray]] = []
+    def recall(release: State) -> np.ndarray:
+        weights = b"".join(value.numpy().tobytes() for value in release.values())
+        if weights not in known:
+            known[weights] = measure(release)
+        return known[weights]
 
-    def __call__(self, release: State) -> np.ndarray:
-        """Signals (person,)."""
-        for known, signal in self._known:
-            if known is release:
-                return signal
-        self._known.append((release, self._measure(release)))
-        return self._known[-1][1]
+    return recall
 
 
 def _train_private(
@@ -247,15 +253,21 @@ def _train_private(
     settings = replace(plan_person_training(experiment, privacy), expected_people=int(members[0].sum()))
     products = make_products(start, pool)
     noise = open_noise_for(privacy, experiment.seed)
+    begin = time.perf_counter()
     trainer = WeightsTrainer(products, start.forecast_mean.flatten(0, 1), geometry)
     weights = trainer.train(len(members), settings, noise, progress, torch.from_numpy(members))["weights"]
-    return _judge_weights(weights, products, _mean_squares(start, pool), geometry, members)
+    seconds = (time.perf_counter() - begin) / len(members)
+    assert isinstance(settings.noise_multiplier, float)
+    assert isinstance(settings.n_steps, int)
+    strength = find_strength(settings.noise_multiplier, settings.n_steps, settings.sampling_probability)
+    return _judge_weights(weights, products, _mean_squares(start, pool), geometry, members, strength, seconds)
 
 
 def _train_federated(experiment: Experiment, pool: Cohort, members: np.ndarray, progress: Progress) -> Shadows:
     """One federation after the other; each releases the weights of its last round, however updates were added."""
     ground = prepare_federation(experiment, pool, progress)
-    weights = []
+    weights: list[Tensor] = []
+    begin = time.perf_counter()
     for number, each in enumerate(torch.from_numpy(members)):
         own = replace(
             ground.task,
@@ -266,8 +278,37 @@ def _train_federated(experiment: Experiment, pool: Cohort, members: np.ndarray, 
         trained = federate(experiment, replace(ground, task=own))
         weights.append(ground.put(trained.state).forecast_mean.flatten(0, 1))
         progress("federating shadow models", number + 1, len(members))
-    products = make_products(ground.start, pool)
-    return _judge_weights(torch.stack(weights), products, _mean_squares(ground.start, pool), ground.geometry, members)
+    seconds = (time.perf_counter() - begin) / len(members)
+    products, learn = make_products(ground.start, pool), read_federated(experiment)
+    share = min(1.0, (learn.clients_per_round or math.inf) / members[0].sum())
+    return _judge_weights(
+        torch.stack(weights),
+        products,
+        _mean_squares(ground.start, pool),
+        ground.geometry,
+        members,
+        find_strength(find_noise_multiplier(experiment), learn.n_rounds, share),
+        seconds,
+    )
+
+
+def find_strength(noise_multiplier: float, n_steps: int, share: float = 1.0) -> float:
+    """How loud one person's coin is beside noise in released weights, in variance, by public choices alone.
+
+    In a step a person moves the sum by the bound, and noise by the multiplier times the bound. Over the steps the
+    former adds up straight and the latter in squares, and a fair coin has a variance of a quarter. So the promise
+    itself tells the attacker how far others' pulls stand out of its noise: a quarter of the squared parameter of
+    Gaussian differential privacy (Dong, Roth and Su, 2022). What is not noise, but disturbs as noise does, is added.
+
+    Args:
+      noise_multiplier: of a step; 0 without noise.
+      n_steps: steps, or rounds.
+      share: of the steps in which a person takes part.
+
+    >>> round(find_strength(10.0, 400), 2), find_strength(0.0, 20)
+    (0.83, 5.0)
+    """
+    return 1 / (4 * (noise_multiplier / share) ** 2 / n_steps + _PULLS_CHANGE)
 
 
 def _mean_squares(start: Population, pool: Cohort) -> Tensor:
@@ -283,22 +324,30 @@ def _mean_squares(start: Population, pool: Cohort) -> Tensor:
 
 
 def _judge_weights(
-    weights: Tensor, products: PersonProducts, squares: Tensor, geometry: Tensor, members: np.ndarray
+    weights: Tensor,
+    products: PersonProducts,
+    squares: Tensor,
+    geometry: Tensor,
+    members: np.ndarray,
+    strength: float,
+    seconds: float,
 ) -> Shadows:
     """Signals of released pooled weights (model, target, feature), whose features are public.
 
     Where a person takes part, weights move along minus that person's gradient, in the public geometry in which training
-    descends and its noise is alike in all directions. So how far the weights lie in that direction from the mean of the
-    shadows is, up to a factor, the log of the likelihood ratio; shadows say what it is for each person.
+    descends and its noise is alike in all directions. How far the weights lie in that direction from the mean of the
+    shadows, freed of what others of the pool pull, is up to a factor the log of the likelihood ratio; shadows say what
+    it is for each person.
     """
     middle = weights.mean(0)
     gradient = (torch.einsum("ptfg,tg->ptf", products.gram, middle) - products.right) @ geometry
     pull = -torch.nn.functional.normalize(gradient.flatten(1), dim=1)
+    alike = (pull @ pull.T).double().numpy()
     releases = tuple({"forecast_mean": each} for each in weights)
 
     def measure(release: State) -> np.ndarray:
         moved = torch.linalg.solve(geometry, (release["forecast_mean"] - middle).T).T
-        return (pull @ moved.flatten()).double().numpy()
+        return discount_others((pull @ moved.flatten()).double().numpy(), alike, strength)
 
     def measure_loss(release: State) -> np.ndarray:
         own = release["forecast_mean"]
@@ -306,7 +355,8 @@ def _judge_weights(
         loss = (fitted * own).sum(2) - 2 * (products.right * own).sum(2) + squares
         return -loss.mean(1).double().numpy()
 
-    return Shadows(members, releases, measure, measure_loss, np.stack([measure(each) for each in releases]))
+    signals = np.stack([measure(each) for each in releases])
+    return Shadows(members, releases, measure, measure_loss, signals, seconds)
 
 
 def find_promised_ceiling(epsilon: float, delta: float, accused: float) -> float:

@@ -30,7 +30,7 @@ _SEED = 0
 
 
 def measure_depth(
-    n_layers: Sequence[int] = (0, 1, 2, 3, 4),
+    n_layers: Sequence[int] = (0, 1, 2, 3),
     width: int = 8,
     n_questions: int = 3,
     progress: Progress = report_nothing,
