@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from twinlab.attacks.membership import METHODS, attack_with_shadows, score_lira, score_members, score_rmia
+from twinlab.attacks.membership import (
+    METHODS,
+    attack_with_shadows,
+    discount_others,
+    score_lira,
+    score_members,
+    score_rmia,
+)
 from twinlab.errors import DataContractError, SpecificationError
 from twinlab.release import Message, NoGuarantee
 from twinlab.threat import PublicKnowledge, ThreatModel
@@ -93,3 +100,32 @@ def test_too_few_shadows_and_wrong_shapes_are_refused():
         score_lira(signal[:5], shadows, members)
     with pytest.raises(SpecificationError, match="method among"):
         score_members("nearest", signal, shadows, members)
+
+
+def draw_pulls(n_models, seed=0):
+    """Weights that move along the pulls of whoever takes part, which are much alike, under noise; and the pulls."""
+    draw = np.random.default_rng(seed)
+    pulls = draw.normal(size=(N_PEOPLE, 40)) * np.linspace(3, 0.2, 40)
+    pulls /= np.linalg.norm(pulls, axis=1, keepdims=True)
+    coins = draw.random((n_models, N_PEOPLE)) < 0.5
+    return coins @ pulls + 0.05 * draw.normal(size=(n_models, 40)), pulls, coins
+
+
+def test_discounting_is_the_best_linear_test_in_the_space_of_weights():
+    """Against the covariance itself, inverted where it lies; a person's own coin only scales."""
+    weights, pulls, _ = draw_pulls(3)
+    freed = discount_others(weights @ pulls.T, pulls @ pulls.T, strength=2.0)
+    others = np.eye(40) + 2.0 * pulls.T @ pulls
+    np.testing.assert_allclose(freed, weights @ np.linalg.inv(others) @ pulls.T, atol=1e-9)
+    without = others - 2.0 * np.outer(pulls[0], pulls[0])
+    direct = weights @ np.linalg.inv(without) @ pulls[0]
+    np.testing.assert_allclose(direct / freed[:, 0], (direct / freed[:, 0])[0])
+    np.testing.assert_array_equal(discount_others(weights, np.eye(40), 0.0), weights)
+
+
+def test_what_cannot_be_discounted_is_refused():
+    for strength in (-1.0, np.inf, np.nan):
+        with pytest.raises(DataContractError, match="strength"):
+            discount_others(np.ones(2), np.eye(2), strength)
+    with pytest.raises(DataContractError, match="among 3 people"):
+        discount_others(np.ones(3), np.eye(2), 1.0)

@@ -45,7 +45,7 @@ def list_vocabulary(root: Path) -> set[str]:
 
 
 def list_imports(tree: ast.Module, parts: tuple[str, ...]) -> Iterator[str]:
-    """Dotted names that are imported anywhere; `from a import b` gives `a.b`, and `import a.b`, which names a, gives a."""
+    """Dotted names that are imported anywhere; `from a import b` gives `a.b`, `import a.b` gives `a`: what it names."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name if alias.asname else alias.name.split(".")[0] for alias in node.names)
@@ -125,25 +125,38 @@ def find_attacks_by_hand(root: Path) -> list[str]:
         if path.name == "attacker_view.py":
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        other_names = list_other_names(tree, attacks)
+        names = attacks | list_other_names(tree, attacks) | {"attack", "seen_by"}
+        own = {f"self.{node.name}" for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
         for node in ast.walk(tree):
-            called = ast.unparse(node.func).split(".")[-1] if isinstance(node, ast.Call) else ""
-            if called in attacks | other_names | {"attack", "seen_by"}:
-                faults.append(f"{path.name}:{node.lineno} calls {called}")
+            is_own = isinstance(node, ast.Call) and ast.unparse(node.func) in own
+            if isinstance(node, ast.Call) and not is_own and find_name(node.func) in names:
+                faults.append(f"{path.name}:{node.lineno} calls {find_name(node.func)}")
     return faults
 
 
+def find_name(node: ast.AST) -> str:
+    """What is called at last: the attribute of an object, what a table holds, what a partial fills in."""
+    if isinstance(node, ast.Subscript):
+        return find_name(node.value)
+    if isinstance(node, ast.Call) and find_name(node.func) == "partial" and node.args:
+        return find_name(node.args[0])
+    return ast.unparse(node).split(".")[-1]
+
+
 def list_other_names(tree: ast.Module, attacks: set[str]) -> set[str]:
-    """Names that a module gives to attacks: by import, by assignment, as an argument of the type Attack."""
-    found = set()
+    """Names that a module gives to attacks, or to tables of them: by import, assignment, loop, or a declared type."""
+    found, kept = set(), attacks | {"attack"}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
             found |= {alias.asname for alias in node.names if alias.asname and alias.name in attacks}
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-            places = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if ast.unparse(node.value).split(".")[-1] in attacks | {"attack"}:
-                found |= {ast.unparse(place).split(".")[-1] for place in places}
-        elif isinstance(node, ast.arg) and node.annotation and "Attack" in ast.unparse(node.annotation).split("."):
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension):
+            value = node.iter if isinstance(node, ast.For | ast.comprehension) else node.value
+            is_table = isinstance(value, ast.Dict | ast.List | ast.Tuple | ast.IfExp)
+            held = ast.walk(value) if is_table else [value] if value else []
+            if any(find_name(each) in kept for each in held):
+                places = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found |= {find_name(place) for place in places}
+        elif isinstance(node, ast.arg) and node.annotation and find_name(node.annotation) == "Attack":
             found.add(node.arg)
     return found
 
@@ -211,6 +224,11 @@ CALLS_BY_HAND = {
     "another name": f"from twinlab.attacks.x import attack_x as go\n{_CALL.replace('attack_x', 'go')}",
     "a variable": f"from twinlab.attacks.x import attack_x\ngo = attack_x\n{_CALL.replace('attack_x', 'go')}",
     "an argument": f"def f(go: Attack, seen, knowledge, threat):\n    return {_CALL.replace('attack_x', 'go')}",
+    "a partial": f"from twinlab.attacks.x import attack_x\npartial(attack_x, k=2){_CALL.removeprefix('attack_x')}",
+    "a kept partial": f"go = partial(attack_x, k=2)\n{_CALL.replace('attack_x', 'go')}",
+    "a table": f"WAYS = {{'x': attack_x}}\n{_CALL.replace('attack_x', 'WAYS[by]')}",
+    "a loop": f"for go in (attack_x, attack_y):\n    {_CALL.replace('attack_x', 'go')}",
+    "a choice": f"go = attack_x if fast else attack_y\n{_CALL.replace('attack_x', 'go')}",
     "a record of evidence": f"def f(evidence, seen, knowledge, threat):\n    evidence.{_CALL.replace('_x', '')}",
     "what a receiver saw": "def f(run, transcript):\n    return run(transcript.seen_by('public'))\n",
 }
@@ -245,7 +263,8 @@ def test_an_attack_that_is_called_by_hand_is_found(by, tmp_path):
 
 def test_an_attack_may_be_named_and_handed_to_the_one_who_runs_it(tmp_path):
     source = "from twinlab.attacks.x import attack_x\nlet_attack(attack_x, transcript, knowledge, threat)\n"
-    write_laboratory(tmp_path, f"{source}kept = Evidence(attack_x)\nassign_one_to_one(claims)\n")
+    own = "class Mirror:\n    def attack(self, n): ...\n    def show(self):\n        self.attack(2)\n"
+    write_laboratory(tmp_path, f"{source}kept = Evidence(attack_x)\nassign_one_to_one(claims)\n{own}")
     assert find_attacks_by_hand(tmp_path) == []
 
 

@@ -43,6 +43,12 @@ def test_the_attacker_sees_shuffled_days_without_names(cohort):
     assert not any(person in repr(found) + found.sentence for person in cohort.person_ids)
 
 
+@pytest.mark.parametrize("by", ["profile", "points", "traffic"])
+def test_making_what_is_seen_took_time(cohort, by):
+    (message,) = link_people(cohort, by=by, n_days=3).transcript
+    assert 0 < message.seconds < 60
+
+
 def test_the_two_times_share_no_day(cohort):
     """Each day carries its own number, so that a day on both sides would show."""
     marked = cohort.values.copy()
@@ -122,6 +128,8 @@ def test_known_readings_single_people_out(cohort):
 @pytest.mark.slow
 def test_heads_of_twins_give_their_people_away(cohort):
     found = link_people(cohort, by="heads", n_days=7, signals=("steps", "heart_rate_bpm"), n_people=20)
+    (message,) = found.transcript
+    assert message.seconds > 0
     assert found.finding.value > 0.5  # chance is 0.05
 
 

@@ -7,6 +7,7 @@ import torch
 from twinlab.errors import SpecificationError
 from twinlab.experiment import Experiment
 from twinlab.fleet import TrainingSettings
+from twinlab.pipeline import membership_lesson
 from twinlab.pipeline.membership_lesson import (
     attack_membership,
     choose_membership_targets,
@@ -18,6 +19,7 @@ from twinlab.pipeline.shadowing import (
     draw_members,
     draw_pool,
     find_promised_ceiling,
+    find_strength,
     list_pool_rows,
     train_shadows,
 )
@@ -82,6 +84,28 @@ def test_a_claim_uses_no_truth_about_its_target(shadows):
     lied = replace(shadows, members=members)
     np.testing.assert_array_equal(claim_members(shadows, "lira", 3)[2].scores, claim_members(lied, "lira", 3)[2].scores)
     assert (claim_members(shadows, "lira", 3)[1].scores != claim_members(lied, "lira", 3)[1].scores).any()
+
+
+def test_the_attacker_is_shown_the_release_alone_and_what_making_it_took(shadows, monkeypatch):
+    shown = []
+    run = membership_lesson.let_attack
+
+    def watch(attack, transcript, knowledge, threat):
+        shown.append(tuple(transcript))
+        return run(attack, transcript, knowledge, threat)
+
+    monkeypatch.setattr(membership_lesson, "let_attack", watch)
+    claim_members(shadows, "lira", 2)
+    assert [[message.payload for message in each] for each in shown] == [[each] for each in shadows.releases[:2]]
+    assert all(0 < message.seconds < 60 for each in shown for message in each)
+
+
+def test_the_promise_tells_how_loud_others_are():
+    """Twice the noise counts as four times fewer steps; where there is none, only changing pulls are in the way."""
+    assert find_strength(20.0, 400) == pytest.approx(find_strength(10.0, 100))
+    assert find_strength(10.0, 100, 0.5) == pytest.approx(find_strength(20.0, 100))
+    assert find_strength(1e3, 1) == pytest.approx(0.25e-6, rel=1e-3)
+    assert find_strength(0.0, 1) == find_strength(0.0, 1000) == 5.0
 
 
 def test_federated_weights_are_attacked_and_nothing_leaves_but_shares():

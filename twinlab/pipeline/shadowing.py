@@ -41,8 +41,8 @@ ROWS_PER_EPOCH, BATCH_ROWS, LONGER_STEP = 3200, 32, 2.5
 _FULL_BATCH_ROWS = 1024
 #: So many of a person's rows, evenly spread, say how well a backbone fits the person.
 _ROWS_SCORED = 960
-#: Pulls change while weights move, which disturbs as noise does: its variance over that of one person's coin. An attacker
-#: finds it on simulated people; anything from a third to three times as much serves nearly as well.
+#: Pulls change while weights move, which disturbs as noise does: its variance over that of one person's coin. Found on
+#: simulated people, as an attacker can; from a third to three times as much serves nearly as well.
 _PULLS_CHANGE = 0.2
 
 #: From what was released to how well it fits each person of the pool: (person,), higher is better.
