@@ -10,21 +10,15 @@ Are attribute inference attacks just imputation? (CCS 2022), for the rival that 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from twinlab.attacks.profile import describe_days
+from twinlab.attacks.ridge import regress
 from twinlab.errors import DataContractError
 from twinlab.release import Message
 from twinlab.threat import Claims, PublicKnowledge, ThreatModel
-
-#: Penalties of the regression; leaving one person out chooses. The last one silences a release that says nothing.
-_PENALTIES = np.append(np.logspace(0, 5, 16), 1e12)
-#: So many standard deviations from the mean, a feature is as telling as it gets.
-_FARTHEST = 4.0
-_LEAST_SPREAD = 1e-6
 
 
 def attack_attribute(seen: Sequence[Message], knowledge: PublicKnowledge, threat: ThreatModel) -> Claims:
@@ -35,8 +29,8 @@ def attack_attribute(seen: Sequence[Message], knowledge: PublicKnowledge, threat
         (target, hour, signal), whole days, such as readings or forecasts. No feature at all is allowed: what is left
         is the guess from public knowledge alone.
       knowledge: "reference", the same of people who are not in question; "secret", bool (person,), which of those have
-        the attribute, or (person, question) where several are asked for at once; and, both or neither, "public", float (target, column), and "public_of_reference", float
-        (person, column): what everybody knows of them.
+        the attribute, or (person, question) where several are asked for at once; and, both or neither, "public", float
+        (target, column), and "public_of_reference", float (person, column): what everybody knows of them.
       threat: of attribute inference.
 
     Returns:
@@ -65,9 +59,9 @@ def attack_attribute(seen: Sequence[Message], knowledge: PublicKnowledge, threat
             raise DataContractError(
                 f"public: expected (target, column) and (person, column), got {public[0].shape} and {public[1].shape}"
             )
-        said, fitted = _regress(public[0], public[1], left)
+        said, fitted = regress(public[0], public[1], left)
         scores, left = scores + said, left - fitted
-    scores = scores + _regress(targets, others, left)[0]
+    scores = scores + regress(targets, others, left)[0]
     return Claims(
         "attribute",
         scores.reshape(len(targets), *secret.shape[1:]),
@@ -81,47 +75,12 @@ def _describe(payload: np.ndarray) -> np.ndarray:
         if payload.ndim != 2:
             raise DataContractError(f"attribute: expected (person, feature) or whole days, got shape {payload.shape}")
         return payload.astype(float)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice")  # who never wore the device is NaN, and average below
-        mean: np.ndarray = np.nanmean(describe_days(payload), axis=1, dtype=float)
+    days = describe_days(payload).astype(float)
+    n_known = (~np.isnan(days)).sum(axis=1)
+    mean: np.ndarray = np.where(n_known > 0, np.nansum(days, axis=1) / np.maximum(n_known, 1), np.nan)
     return mean
 
 
 def _splits(known: np.ndarray) -> bool:
     """Whether in each question some have it and some have not."""
     return bool(len(known) and ((known.mean(axis=0) > 0) & (known.mean(axis=0) < 1)).all())
-
-
-def _regress(targets: np.ndarray, others: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge regression of what is left to explain, (person, question): what it says of targets, and of the others.
-
-    The penalty of a question is the one whose errors are least when each person is left out in turn, which needs no
-    second fit.
-    """
-    targets, others = _standardise(targets, others)
-    if not others.shape[1]:
-        return np.zeros((len(targets), left.shape[1])), np.zeros(left.shape)
-    directions, sizes, loadings = np.linalg.svd(others, full_matrices=False)
-    along = directions.T @ left
-    errors = []
-    for penalty in _PENALTIES:
-        kept = (sizes**2 / (sizes**2 + penalty))[:, None]
-        stays = np.maximum(1 - directions**2 @ kept - 1 / len(left), 1e-9)
-        errors.append((((left - directions @ (kept * along)) / stays) ** 2).mean(axis=0))
-    penalty = _PENALTIES[np.argmin(errors, axis=0)]
-    weights = loadings.T @ (sizes[:, None] / (sizes[:, None] ** 2 + penalty) * along)
-    return targets @ weights, others @ weights
-
-
-def _standardise(targets: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both by mean and spread of the others; what is missing is average, and what does not vary is dropped."""
-    known = ~np.isnan(others)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, others, 0).sum(axis=0) / count
-    spread = np.sqrt((np.where(known, others - mean, 0) ** 2).sum(axis=0) / count)
-    kept = spread > _LEAST_SPREAD * (1 + np.abs(mean))
-    scaled = [
-        np.clip(np.nan_to_num((each[:, kept] - mean[kept]) / spread[kept]), -_FARTHEST, _FARTHEST)
-        for each in (targets, others)
-    ]
-    return scaled[0], scaled[1]

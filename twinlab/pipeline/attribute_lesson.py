@@ -169,7 +169,7 @@ def compare_attribute_sources(
 
 
 class _Attacker:
-    """What is handed to the attack, once with the release, once without, once with shuffled attributes to learn from."""
+    """Hands the attack its view: with the release, without it, and with shuffled attributes to learn from."""
 
     def __init__(
         self,
