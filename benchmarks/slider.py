@@ -64,6 +64,12 @@ PANELS = {
         'tl.widgets.AskInSecret(exploration, query="what_if")',
         ("Look ahead (h)", "Walk (min)", "Tolerance"),
     ),
+    "TheMirror": Bench(
+        "from twinlab.pipeline.mirror import hold_mirror\n"
+        'mirror = hold_mirror(tl.Experiment().with_({"cohort.n_people": 100}))',
+        'tl.widgets.TheMirror(mirror, defence="noise")',
+        ("Days a side", "Epsilon a day"),
+    ),
 }
 SINES = replace(TWIN, source="from source import SyntheticSource\nresult = SyntheticSource()")
 # Resolves with the milliseconds from the next key to the first frame on which the chart differs.

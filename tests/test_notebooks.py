@@ -94,3 +94,11 @@ def test_questions_are_asked_in_secret_also_of_a_walk_and_against_quantum_comput
     assert "41 encrypted answers give the model of 40 features" in text
     assert "What 1,000 questions cost" in text
     assert re.search(r"(\d\d\.\d%) against \1 right", text)
+
+
+def test_the_mirror_counts_real_people_and_shows_nobody(fitbit_folder, tmp_path):
+    text = read_texts(run("02", tmp_path, cohort="fitbit", path=str(fitbit_folder), n_days=7))
+    assert re.search(r"are named rightly at the first try among 3\d", text)
+    assert "encrypted and padded" in text
+    assert "noise on readings" not in text
+    assert re.search(r"given to \d", text) is None

@@ -38,17 +38,23 @@ if TYPE_CHECKING:
     )
     from twinlab.pipeline import Result, load_cohort, run
     from twinlab.pipeline.account import open_ledger
+    from twinlab.pipeline.attribute_lesson import attack_attributes, compare_attribute_sources
     from twinlab.pipeline.devices import explore_devices
     from twinlab.pipeline.dishonest_server import play_dishonest_server
     from twinlab.pipeline.encrypted_lesson import EncryptedLesson
     from twinlab.pipeline.encrypted_training_lesson import EncryptedTrainingLesson
     from twinlab.pipeline.exploration import explore_privacy
+    from twinlab.pipeline.inversion_lesson import invert_twins
     from twinlab.pipeline.joining import attack_joining
+    from twinlab.pipeline.linking import link_people, trace_linkage, trace_uniqueness
+    from twinlab.pipeline.membership_lesson import attack_membership, choose_membership_targets, compare_membership
+    from twinlab.pipeline.mirror import hold_mirror
     from twinlab.pipeline.place import Scenario
     from twinlab.pipeline.question_exploration import explore_questions
     from twinlab.pipeline.reconstruction import attack_updates, draw_twin_rows
     from twinlab.pipeline.secure_lesson import SecureLesson
     from twinlab.pipeline.sensor_lesson import SensorLesson
+    from twinlab.pipeline.table_lesson import attack_table, choose_table_releases, compare_tables, draw_people_tables
     from twinlab.pipeline.trapped_model import offer_models
     from twinlab.protection import differential_privacy, homomorphic
     from twinlab.protection.federated import secure_sum
@@ -65,7 +71,21 @@ _HOMES = {
     "secure_sum": "twinlab.protection.federated.secure_sum",
     "attack_updates": "twinlab.pipeline.reconstruction:attack_updates",
     "draw_twin_rows": "twinlab.pipeline.reconstruction:draw_twin_rows",
+    "attack_attributes": "twinlab.pipeline.attribute_lesson:attack_attributes",
+    "compare_attribute_sources": "twinlab.pipeline.attribute_lesson:compare_attribute_sources",
+    "draw_people_tables": "twinlab.pipeline.table_lesson:draw_people_tables",
+    "choose_table_releases": "twinlab.pipeline.table_lesson:choose_table_releases",
+    "attack_table": "twinlab.pipeline.table_lesson:attack_table",
+    "compare_tables": "twinlab.pipeline.table_lesson:compare_tables",
+    "invert_twins": "twinlab.pipeline.inversion_lesson:invert_twins",
     "attack_joining": "twinlab.pipeline.joining:attack_joining",
+    "attack_membership": "twinlab.pipeline.membership_lesson:attack_membership",
+    "choose_membership_targets": "twinlab.pipeline.membership_lesson:choose_membership_targets",
+    "compare_membership": "twinlab.pipeline.membership_lesson:compare_membership",
+    "hold_mirror": "twinlab.pipeline.mirror:hold_mirror",
+    "link_people": "twinlab.pipeline.linking:link_people",
+    "trace_linkage": "twinlab.pipeline.linking:trace_linkage",
+    "trace_uniqueness": "twinlab.pipeline.linking:trace_uniqueness",
     "audit_local_mechanism": "twinlab.attacks.local_audit:audit_local_mechanism",
     "check": "twinlab.course:check",
     "examine_machine": "twinlab.commands.doctor:examine_machine",
@@ -146,25 +166,39 @@ __all__ = [
     "Transcript",
     "TwinlabError",
     "Unprotected",
+    "attack_attributes",
     "attack_joining",
+    "attack_membership",
+    "attack_table",
     "attack_updates",
     "audit_local_mechanism",
     "charts",
     "check",
+    "choose_membership_targets",
+    "choose_table_releases",
+    "compare_attribute_sources",
+    "compare_membership",
+    "compare_tables",
     "datasets",
     "differential_privacy",
+    "draw_people_tables",
     "draw_twin_rows",
     "examine_machine",
     "explore_devices",
     "explore_privacy",
     "explore_questions",
+    "hold_mirror",
     "homomorphic",
+    "invert_twins",
+    "link_people",
     "load_cohort",
     "offer_models",
     "open_ledger",
     "play_dishonest_server",
     "run",
     "secure_sum",
+    "trace_linkage",
+    "trace_uniqueness",
     "widgets",
 ]
 

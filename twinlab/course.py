@@ -83,6 +83,29 @@ _EXERCISES: dict[str, _Exercise] = {
         ("Look at the transcript: which row has the trainer as receiver?", "The column `what` of that row."),
         {"weights": "The weights left the trainer; the question is what came to it."},
     ),
+    "02.1": _Exercise(
+        _says("yes"),
+        "The days need not overlap. What is compared is the routine, and that outlasts two weeks.",
+        ("Which days does the attacker of this notebook know?", "Read what the threat says that the attacker knows."),
+        {"no": "Look at the first sentence that was printed: the attacker knows other, earlier days."},
+    ),
+    "02.2": _Exercise(
+        _says("no", "false"),
+        "A blind guess falls to a hundredth. The attack falls far more slowly, since people who look alike by chance "
+        "stay rare.",
+        (
+            "Compare the line of all signals with the line of a blind guess.",
+            "Read the line of all signals at 100 and at 10,000.",
+        ),
+        {"yes": "That is what a blind guess does. Look at the line of all signals."},
+    ),
+    "02.3": _Exercise(
+        _says("time", "times", "its time", "size", "its size", "sizes", "when", "length", "its length"),
+        "Sizes and times are seen by everybody on the way. Only padding and sending at fixed times, or through others, "
+        "hides them.",
+        ("What does the network see of a sealed letter?", "The row of the table that is padded lacks two things."),
+        {"content": "That is what encryption hides.", "key": "Nobody has it."},
+    ),
     "03.1": _Exercise(
         _near(4.0, 0.15),
         "Noise doubles, and people must make up for it squared. Halving epsilon costs four times the crowd.",

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twinlab.charts.attribute import draw_attribute_inference, draw_table_risk
     from twinlab.charts.audit import draw_badge
     from twinlab.charts.budget import draw_budget, make_budget
     from twinlab.charts.day import draw_days, draw_rhythm
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from twinlab.charts.masking import draw_masking
     from twinlab.charts.meaning import draw_meaning, make_meaning
     from twinlab.charts.membership import draw_membership, draw_roc
+    from twinlab.charts.mirror import draw_mirror, make_mirror
     from twinlab.charts.outlook import draw_outlook, make_outlook
     from twinlab.charts.personalization import draw_personalization
     from twinlab.charts.picture import save_chart
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "describe": "theme",
+    "draw_attribute_inference": "attribute",
     "draw_badge": "audit",
     "draw_budget": "budget",
     "draw_days": "day",
@@ -67,6 +70,7 @@ _HOMES = {
     "draw_meaning": "meaning",
     "draw_mechanisms": "sensor_noise",
     "draw_membership": "membership",
+    "draw_mirror": "mirror",
     "draw_noise_price": "recovery",
     "draw_outlook": "outlook",
     "draw_people_needed": "sensor_noise",
@@ -84,6 +88,7 @@ _HOMES = {
     "draw_stolen_weights": "encrypted_leak",
     "draw_stream": "sensor_noise",
     "draw_stream_errors": "sensor_noise",
+    "draw_table_risk": "attribute",
     "draw_traffic": "federation",
     "draw_uniqueness": "linkage",
     "draw_what_if": "what_if",
@@ -93,6 +98,7 @@ _HOMES = {
     "make_encrypted_answer": "encrypted_question",
     "make_frontier": "frontier",
     "make_meaning": "meaning",
+    "make_mirror": "mirror",
     "make_outlook": "outlook",
     "make_people_needed": "sensor_noise",
     "make_question_costs": "question_cost",
@@ -107,6 +113,7 @@ _HOMES = {
 
 __all__ = [
     "describe",
+    "draw_attribute_inference",
     "draw_badge",
     "draw_budget",
     "draw_days",
@@ -124,6 +131,7 @@ __all__ = [
     "draw_meaning",
     "draw_mechanisms",
     "draw_membership",
+    "draw_mirror",
     "draw_noise_price",
     "draw_outlook",
     "draw_people_needed",
@@ -141,6 +149,7 @@ __all__ = [
     "draw_stolen_weights",
     "draw_stream",
     "draw_stream_errors",
+    "draw_table_risk",
     "draw_traffic",
     "draw_uniqueness",
     "draw_what_if",
@@ -150,6 +159,7 @@ __all__ = [
     "make_encrypted_answer",
     "make_frontier",
     "make_meaning",
+    "make_mirror",
     "make_outlook",
     "make_people_needed",
     "make_question_costs",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from twinlab.widgets.noise_at_the_sensor import NoiseAtTheSensor
     from twinlab.widgets.panel import Panel
     from twinlab.widgets.progress import show_progress
+    from twinlab.widgets.the_mirror import TheMirror
     from twinlab.widgets.tune_epsilon import TuneEpsilon
 
 _HOMES = {
@@ -24,6 +25,7 @@ _HOMES = {
     "Panel": "panel",
     "Pick": "control",
     "Slide": "control",
+    "TheMirror": "the_mirror",
     "Tick": "control",
     "TuneEpsilon": "tune_epsilon",
     "Write": "control",
@@ -40,6 +42,7 @@ __all__ = [
     "Panel",
     "Pick",
     "Slide",
+    "TheMirror",
     "Tick",
     "TuneEpsilon",
     "Write",
