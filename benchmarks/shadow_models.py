@@ -23,9 +23,10 @@ from itertools import pairwise
 
 import torch
 
-from twinlab.attacks.membership import score_members
+from twinlab.attacks.membership import METHODS, score_members
 from twinlab.evaluation.membership import measure_membership
 from twinlab.experiment import Experiment
+from twinlab.learn_choice import CentralLearning
 from twinlab.pipeline.shadowing import (
     ROWS_PER_EPOCH,
     choose_settings,
@@ -40,7 +41,6 @@ from twinlab.twins.feature import choose_targets
 from twinlab.twins.population import make_backbone
 
 N_SHADOWS, N_IN_LOOP = 64, 3
-METHODS = ("lira", "lira_offline", "rmia", "loss")
 
 
 def train_alone(fleet, state, k, rows, own, settings):
@@ -102,7 +102,7 @@ def main():
     rows = list_pool_rows(experiment, pool)
     own = rows.list_own(members, seed=0)
     fleet = make_backbone(experiment.twin, pool.signals, choose_targets(pool.signals, None), n_models=N_SHADOWS)
-    state, settings = fleet.init(range(N_SHADOWS)), choose_settings(experiment.learn, 0, ROWS_PER_EPOCH)
+    state, settings = fleet.init(range(N_SHADOWS)), choose_settings(CentralLearning(), 0, ROWS_PER_EPOCH)
     data = (rows.inputs, rows.answers, rows.known)
     as_one, in_loop = [], []
     for repeat in range(5 if is_full else 2):
