@@ -15,7 +15,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 # One try and five seconds for PyTorch's own index; whatever else pip finds is taken otherwise.
 CPU_TORCH := $(if $(TORCH_INDEX),--retries 0 --timeout 5 --extra-index-url $(TORCH_INDEX))
 
-.PHONY: lab run test setup lock clean
+.PHONY: lab run test test-all setup lock clean
 
 lab: $(READY)
 	@$(RUN) -m twinlab lab
@@ -25,6 +25,9 @@ run: $(READY)
 
 test: $(READY)
 	@$(RUN) -m twinlab test
+
+test-all: $(READY)
+	@$(RUN) -m twinlab test -m "slow or not slow" -n 2 --dist loadfile
 
 setup: $(READY)
 

@@ -86,7 +86,9 @@ def test_rounds_arrive_one_by_one_stop_and_go_on(panel, tall_page):
     assert read_round(panel) == n_rounds, "it still runs"
     assert stop.evaluate("element => element === document.activeElement"), "the button lost the focus"
     panel.root.get_by_role("button", name="Run", exact=True).press("Space")
-    say(panel).to_contain_text("Round 20 of 20: 4.86 bpm, 19 % below the 6.00 of zero budget; verdict: train")
+    say(panel).to_contain_text(
+        "Round 20 of 20: 4.86 bpm, 19 % below the 6.00 of zero budget; verdict: train", timeout=60_000
+    )
     expect(bar).to_be_hidden()
     assert read_round(panel) == 20
     tall_page.take_picture("devices_done", panel.root)

@@ -1,4 +1,4 @@
-"""`python -m twinlab test`: lint, format, types and every test, in this order, stopping at the first that fails."""
+"""`python -m twinlab test`: lint, format, types and the tests, in this order, stopping at the first that fails."""
 
 import importlib.util
 import os
@@ -17,10 +17,11 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def run_suite(arguments: Sequence[str] = ()) -> int:
-    """Run the checks and then pytest.
+    """Run the checks and then pytest, without the tests that are marked slow.
 
     Args:
-      arguments: handed to pytest, such as ["-k", "cohort"]; with any, the checks before it are skipped.
+      arguments: handed to pytest, such as ["-k", "cohort"]; with any, the checks before it are skipped and
+        slow tests are run, too.
 
     Returns:
       0 when everything passed.
@@ -37,7 +38,8 @@ def run_suite(arguments: Sequence[str] = ()) -> int:
     steps = list(_CHECKS if not arguments else ())
     # a file stays in one process, so that what its tests share is made once; more processes want more memory
     side_by_side = () if arguments else ("-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadfile")
-    steps.append(("tests", ("pytest", *side_by_side, *arguments)))
+    chosen = ("-m", "not slow") if not arguments else ()
+    steps.append(("tests", ("pytest", *side_by_side, *chosen, *arguments)))
     environment = make_quiet_environment()
     for name, command in steps:
         print(f"[{name}] {' '.join(command)}", flush=True)
