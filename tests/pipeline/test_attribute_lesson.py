@@ -8,6 +8,9 @@ from twinlab.pipeline.attribute_evidence import ATTRIBUTES, draw_others, tabulat
 from twinlab.pipeline.attribute_lesson import attack_attributes, compare_attribute_sources
 from twinlab.roles import report_nothing
 
+#: Claims and quicker tests watch over the same.
+pytestmark = pytest.mark.slow
+
 SMALL = tl.Experiment().with_({"cohort.n_people": 60, "cohort.n_days": 4, "cohort.seed": 3})
 FEW = {"n_days": 3, "n_others": 60}
 

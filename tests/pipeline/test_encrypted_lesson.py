@@ -9,6 +9,9 @@ from twinlab.errors import DataContractError, SpecificationError
 from twinlab.pipeline.encrypted_lesson import EncryptedLesson
 from twinlab.pipeline.encrypted_people import FEATURES, make_days
 
+#: Claims and quicker tests watch over the same.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lesson():

@@ -6,6 +6,9 @@ import pytest
 from twinlab.errors import SpecificationError
 from twinlab.pipeline.encrypted_training_lesson import FEATURES, EncryptedTrainingLesson
 
+#: Claims and quicker tests watch over the same.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lesson():

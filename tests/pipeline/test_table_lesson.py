@@ -13,6 +13,9 @@ from twinlab.pipeline.table_lesson import (
     shuffle_columns,
 )
 
+#: Claims and quicker tests watch over the same.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tables():

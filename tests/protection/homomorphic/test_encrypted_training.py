@@ -24,6 +24,9 @@ from twinlab.protection.homomorphic.encrypted_training.scale_choice import list_
 from twinlab.protection.homomorphic.envelope import Envelope
 from twinlab.protection.homomorphic.seal import Ciphertext, read_object, write_object
 
+#: Claims and quicker tests watch over the same.
+pytestmark = pytest.mark.slow
+
 N_RECORDS, N_FEATURES = 40, 5
 
 
