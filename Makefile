@@ -27,7 +27,7 @@ test: $(READY)
 	@$(RUN) -m twinlab test
 
 test-all: $(READY)
-	@$(RUN) -m twinlab test -m "slow or not slow" -n 2 --dist loadfile
+	@$(RUN) -m twinlab test -m "thorough or not thorough" -n 2 --dist loadfile
 
 setup: $(READY)
 

@@ -41,7 +41,7 @@ def test_it_runs_as_it_is(name, tmp_path):
     assert "not answered yet" in read_texts(notebook)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_twin_meets_a_few_simulated_people(tmp_path):
     text = read_texts(run("01", tmp_path, cohort="simulated", n_people=8, n_days=10, person=1))
     assert "told and true effects of 8 people" in text
@@ -53,7 +53,7 @@ def test_the_twin_meets_real_people(fitbit_folder, tmp_path):
     assert "measured:" in text
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_other_fields_reach_the_experiment(tmp_path):
     changes = {"twin.process_noise": 0.02, "learn.n_epochs": 3, "cohort.n_people": 4, "cohort.n_days": 7}
     notebook = run("01", tmp_path, cohort="simulated", person=0, changes=changes)
@@ -62,7 +62,7 @@ def test_other_fields_reach_the_experiment(tmp_path):
     assert "0.02" in html
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_noise_protects_real_people_and_is_compared_with_the_truth_of_simulated_ones(fitbit_folder, tmp_path):
     real = {"cohort": "fitbit", "path": str(fitbit_folder), "signal": "steps", "lower": 0.0, "upper": 5000.0}
     text = read_texts(run("03", tmp_path, **real, wanted_error=200.0, n_people=30, n_days=4, mechanism="duchi"))
@@ -71,7 +71,7 @@ def test_noise_protects_real_people_and_is_compared_with_the_truth_of_simulated_
     assert "local mechanism: consistent" in text
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_updates_are_read_back_and_sums_are_not(tmp_path):
     chosen = {"n_devices": 8, "n_dropouts": 2, "clip_norm": 0.05, "noise": 2.0, "person": 2, "seed": 1}
     text = read_texts(run("06", tmp_path, **chosen, changes={"learn.n_rounds": 2}))
@@ -86,7 +86,7 @@ def test_updates_are_read_back_and_sums_are_not(tmp_path):
     assert "8 times masked update, round 1: secret shared" in text
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_questions_are_asked_in_secret_also_of_a_walk_and_against_quantum_computers(tmp_path):
     chosen = {"query": "what_if", "minutes": 60, "person": 1, "quantum_safe": True, "n_questions": 1000}
     people = {"cohort.n_people": 6, "cohort.n_days": 10, "learn.n_epochs": 3}
@@ -101,7 +101,7 @@ def test_questions_are_asked_in_secret_also_of_a_walk_and_against_quantum_comput
     assert re.search(r"(\d\d\.\d%) against \1 right", text)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_mirror_counts_real_people_and_shows_nobody(fitbit_folder, tmp_path):
     text = read_texts(run("02", tmp_path, cohort="fitbit", path=str(fitbit_folder), n_days=7))
     assert re.search(r"are named rightly at the first try among 3\d", text)

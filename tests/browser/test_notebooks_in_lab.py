@@ -9,13 +9,13 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 
 
-#: Notebooks whose panels are of a kind that other browser tests move; run with the slow ones.
+#: Notebooks whose panels are of a kind that other browser tests move; run with the thorough ones.
 _SEEN_ELSEWHERE = ("01", "03", "04", "05", "06")
 _NAMES = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(each, marks=pytest.mark.slow) if each[:2] in _SEEN_ELSEWHERE else each for each in _NAMES]
+    "name", [pytest.param(each, marks=pytest.mark.thorough) if each[:2] in _SEEN_ELSEWHERE else each for each in _NAMES]
 )
 def test_notebook_runs_and_its_panels_move(lab_page, lab_root, name):
     shutil.copy(ROOT / "notebooks" / name, lab_root / name)

@@ -11,9 +11,6 @@ from twinlab.pipeline.inversion_lesson import invert_twins
 from twinlab.release import Message, NoGuarantee
 from twinlab.threat import Claims, PublicKnowledge, ThreatModel
 
-#: Claims and quicker tests watch over the same.
-pytestmark = pytest.mark.slow
-
 THREAT = ThreatModel("reconstruction", "public", "shadows")
 
 

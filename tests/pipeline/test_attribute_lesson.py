@@ -9,7 +9,7 @@ from twinlab.pipeline.attribute_lesson import attack_attributes, compare_attribu
 from twinlab.roles import report_nothing
 
 #: Claims and quicker tests watch over the same.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 SMALL = tl.Experiment().with_({"cohort.n_people": 60, "cohort.n_days": 4, "cohort.seed": 3})
 FEW = {"n_days": 3, "n_others": 60}

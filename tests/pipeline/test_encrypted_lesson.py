@@ -10,7 +10,7 @@ from twinlab.pipeline.encrypted_lesson import EncryptedLesson
 from twinlab.pipeline.encrypted_people import FEATURES, make_days
 
 #: Claims and quicker tests watch over the same.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")

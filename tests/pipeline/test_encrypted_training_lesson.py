@@ -7,7 +7,7 @@ from twinlab.errors import SpecificationError
 from twinlab.pipeline.encrypted_training_lesson import FEATURES, EncryptedTrainingLesson
 
 #: Claims and quicker tests watch over the same.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from twinlab.pipeline.shadowing import (
 from twinlab.roles import report_nothing
 
 #: Claims and quicker tests watch over the same.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 SMALL = Experiment().with_(
     {"cohort.n_people": 8, "cohort.n_days": 5, "twin.hidden_width": 12, "twin.n_features": 6, "learn.n_epochs": 3}

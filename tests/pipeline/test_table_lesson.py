@@ -14,7 +14,7 @@ from twinlab.pipeline.table_lesson import (
 )
 
 #: Claims and quicker tests watch over the same.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def run_suite(arguments: Sequence[str] = ()) -> int:
-    """Run the checks and then pytest, without the tests that are marked slow.
+    """Run the checks and then pytest, without the tests that are marked thorough.
 
     Args:
       arguments: handed to pytest, such as ["-k", "cohort"]; with any, the checks before it are skipped and
-        slow tests are run, too.
+        thorough ones are run, too.
 
     Returns:
       0 when everything passed.
@@ -38,7 +38,7 @@ def run_suite(arguments: Sequence[str] = ()) -> int:
     steps = list(_CHECKS if not arguments else ())
     # a file stays in one process, so that what its tests share is made once; more processes want more memory
     side_by_side = () if arguments else ("-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadfile")
-    chosen = ("-m", "not slow") if not arguments else ()
+    chosen = ("-m", "not thorough") if not arguments else ()
     steps.append(("tests", ("pytest", *side_by_side, *chosen, *arguments)))
     environment = make_quiet_environment()
     for name, command in steps:

@@ -25,7 +25,7 @@ from twinlab.protection.homomorphic.envelope import Envelope
 from twinlab.protection.homomorphic.seal import Ciphertext, read_object, write_object
 
 #: Claims and quicker tests watch over the same.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 N_RECORDS, N_FEATURES = 40, 5
 

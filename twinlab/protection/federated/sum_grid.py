@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -43,9 +44,9 @@ class SumGrid(Grid):
         self._box: dict[str, list[Message]] = {}
         self.bytes_down = self.bytes_up = 0
 
+    @abstractmethod
     def add_up(self, asked: Mapping[int, Message], timeout: float | None) -> Iterator[Message]:
         """Replies of one round, each to one of the messages that nodes were sent."""
-        raise NotImplementedError
 
     def set_run(self, run: Any) -> None:
         """Passed on."""
