@@ -77,7 +77,7 @@ def test_processes_that_spend_at_once_never_overspend(tmp_path_factory, prices, 
         assert len(own) == 12 or cap - sum(charged) < price, "refused while there was room"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="WINDOWS has neither fork nor SIGKILL")
 def test_a_process_killed_at_any_call_leaves_a_whole_entry_or_none(tmp_path):
     """A child is killed at its first call inside `spend`, the next child at a later one, and so on to the end."""
     code = """
@@ -122,7 +122,7 @@ def test_a_process_killed_at_any_call_leaves_a_whole_entry_or_none(tmp_path):
     assert rows[-2][2:] == ["0.5", "1.0"], "the last ones die after it is"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="WINDOWS has no SIGKILL")
 def test_a_process_killed_at_any_time_leaves_a_whole_entry_or_none(tmp_path):
     path = tmp_path / "ledger.sqlite"
     open_account(path, 1e6)
