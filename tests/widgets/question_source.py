@@ -7,7 +7,7 @@ import pandas as pd
 
 from twinlab.errors import IncompatibleChoicesError, SpecificationError
 from twinlab.protection.homomorphic import EncryptedHead, LinearModel, ask, plan, set_up
-from twinlab.protection.homomorphic.query import KEY_HOLDER
+from twinlab.protection.homomorphic.step_log import KEY_HOLDER
 from twinlab.signals import get_signal
 
 SIGNALS = ("heart_rate_bpm", "steps")

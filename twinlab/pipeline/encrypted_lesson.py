@@ -39,9 +39,10 @@ from twinlab.protection.homomorphic.key_holder import KeyHolder
 from twinlab.protection.homomorphic.model import LogisticModel
 from twinlab.protection.homomorphic.naive import NaiveQuery
 from twinlab.protection.homomorphic.planner import plan
-from twinlab.protection.homomorphic.query import KEY_HOLDER, SERVER, ask, set_up
+from twinlab.protection.homomorphic.query import ask, set_up
 from twinlab.protection.homomorphic.seal import SEALContext, make_context
 from twinlab.protection.homomorphic.server import Server
+from twinlab.protection.homomorphic.step_log import KEY_HOLDER, SERVER
 
 #: Parameters of the naive query that answers right: ring degree, primes, scale.
 USUAL = (8192, (60, 40, 60), 40)

@@ -19,8 +19,9 @@ from twinlab.protection.homomorphic.key_holder import KeyHolder
 from twinlab.protection.homomorphic.model import AnyModel, EncryptedHead, LinearModel, SquareNetwork
 from twinlab.protection.homomorphic.noise import MOST_SHARED_RESULTS
 from twinlab.protection.homomorphic.planner import plan as choose_parameters
-from twinlab.protection.homomorphic.query import KEY_HOLDER, Answer, Step, ask
+from twinlab.protection.homomorphic.query import Answer, ask
 from twinlab.protection.homomorphic.server import Server
+from twinlab.protection.homomorphic.step_log import KEY_HOLDER, Step
 from twinlab.release import Encrypted, Message
 from twinlab.twins.population import Population
 from twinlab.twins.question import TwinQuestion

@@ -13,7 +13,8 @@ import numpy as np
 from twinlab.pipeline.key_line import Query, plan_query
 from twinlab.protection.homomorphic.encryption_plan import EncryptionPlan
 from twinlab.protection.homomorphic.model import AnyModel, EncryptedHead
-from twinlab.protection.homomorphic.query import SERVER, Answer, ask, set_up, store_head
+from twinlab.protection.homomorphic.query import Answer, ask, set_up, store_head
+from twinlab.protection.homomorphic.step_log import SERVER
 from twinlab.roles import Progress
 from twinlab.twins.population import Population
 

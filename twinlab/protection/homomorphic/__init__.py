@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     )
     from twinlab.protection.homomorphic.parameters import RingParameters
     from twinlab.protection.homomorphic.planner import plan
-    from twinlab.protection.homomorphic.query import Answer, Step, ask, set_up, store_head
+    from twinlab.protection.homomorphic.query import Answer, ask, set_up, store_head
     from twinlab.protection.homomorphic.server import Server
+    from twinlab.protection.homomorphic.step_log import Step
 
 _HOMES = {
     "Answer": "query",
@@ -58,7 +59,7 @@ _HOMES = {
     "RingParameters": "parameters",
     "Server": "server",
     "SquareNetwork": "model",
-    "Step": "query",
+    "Step": "step_log",
     "add_encrypted": "encrypted_sum",
     "ask": "query",
     "measure_depth": "depth",

@@ -18,7 +18,8 @@ import pandas as pd
 from twinlab.errors import IncompatibleChoicesError, SpecificationError
 from twinlab.protection.homomorphic.model import LinearModel, PlainModel, SquareNetwork
 from twinlab.protection.homomorphic.planner import plan
-from twinlab.protection.homomorphic.query import KEY_HOLDER, SERVER, Answer, ask, set_up
+from twinlab.protection.homomorphic.query import Answer, ask, set_up
+from twinlab.protection.homomorphic.step_log import KEY_HOLDER, SERVER
 from twinlab.roles import Progress, report_nothing
 
 COLUMNS = (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,27 +13,10 @@ from twinlab.protection.homomorphic.encryption_plan import EncryptionPlan
 from twinlab.protection.homomorphic.key_holder import KeyHolder
 from twinlab.protection.homomorphic.model import AnyModel, EncryptedHead, Link, PlainModel, flatten_rows
 from twinlab.protection.homomorphic.server import Server
-from twinlab.release import Encrypted, Guarantee, Message, NoGuarantee, Transcript
+from twinlab.protection.homomorphic.step_log import KEY_HOLDER, SERVER, PairLog, Step
+from twinlab.release import Encrypted, NoGuarantee, Transcript
 
-KEY_HOLDER, SERVER = "key holder", "server"
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a question's way; steps that send have bytes.
-
-    Attributes:
-      who: key holder or server.
-      what: in words.
-      n_bytes: of the message that this step makes; 0 if it makes none.
-      seconds: it took.
-    """
-
-    who: str
-    what: str
-    n_bytes: int
-    seconds: float
+_PLAIN = NoGuarantee("questions to an encrypted head are in the clear")
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +96,7 @@ def set_up(plan: EncryptionPlan, model: AnyModel) -> tuple[KeyHolder, Server, tu
     Returns:
       The key holder, the server made from its bytes, and what that took.
     """
-    log = _Log(plan)
+    log = _open_log(plan)
     holder = log.time(KEY_HOLDER, "make keys", lambda: KeyHolder(plan))
     keys = log.send(KEY_HOLDER, "evaluation keys", holder.public_bytes)
     secret = holder.secret
@@ -130,7 +112,7 @@ def store_head(plan: EncryptionPlan, key_holder: KeyHolder, server: Server, head
       key_holder, server: from `set_up`.
       head: (output, feature); private to the key holder.
     """
-    log = _Log(plan)
+    log = _open_log(plan)
     _store_head(log, key_holder, server, head)
     return tuple(log.steps)
 
@@ -165,7 +147,7 @@ def ask(
         raise SpecificationError("head: expected none with this plan, whose features are encrypted; leave it out")
     rows = np.asarray(inputs, dtype=np.float64)
     rows = rows.reshape(len(rows), -1) if rows.ndim > 1 else rows.reshape(1, -1)
-    log = _Log(plan)
+    log = _open_log(plan)
     if head is not None:
         _store_head(log, key_holder, server, head)
     values = []
@@ -181,10 +163,10 @@ def ask(
     return Answer(found, plan.link, error, tuple(log.steps), log.messages)
 
 
-def _ask_once(log: _Log, key_holder: KeyHolder, server: Server, rows: np.ndarray) -> np.ndarray:
+def _ask_once(log: PairLog, key_holder: KeyHolder, server: Server, rows: np.ndarray) -> np.ndarray:
     """One message there and one back."""
-    if log.plan.head_is_encrypted:
-        question = log.send(KEY_HOLDER, "question", lambda: key_holder.write_question(rows), is_plain=True)
+    if key_holder.plan.head_is_encrypted:
+        question = log.send(KEY_HOLDER, "question", lambda: key_holder.write_question(rows), _PLAIN)
     else:
         question = log.send(KEY_HOLDER, "encrypted question", lambda: key_holder.encrypt(rows))
     opened = log.time(SERVER, "verify and load", lambda: server.read(question))
@@ -193,39 +175,12 @@ def _ask_once(log: _Log, key_holder: KeyHolder, server: Server, rows: np.ndarray
     return log.time(KEY_HOLDER, "decrypt", lambda: key_holder.decrypt(answer))
 
 
-def _store_head(log: _Log, key_holder: KeyHolder, server: Server, head: np.ndarray) -> None:
+def _store_head(log: PairLog, key_holder: KeyHolder, server: Server, head: np.ndarray) -> None:
     message = log.send(KEY_HOLDER, "encrypted head", lambda: key_holder.encrypt_head(head))
     log.time(SERVER, "load head", lambda: server.store_head(message))
 
 
-class _Log:
-    """Steps and messages as they happen."""
-
-    def __init__(self, plan: EncryptionPlan) -> None:
-        self.plan = plan
-        self.steps: list[Step] = []
-        self.messages = Transcript()
-
-    def time(self, who: str, what: str, work: Callable[[], Found]) -> Found:
-        """A step that sends nothing."""
-        begin = time.perf_counter()
-        found = work()
-        self.steps.append(Step(who, what, 0, time.perf_counter() - begin))
-        return found
-
-    def send(self, who: str, what: str, work: Callable[[], bytes], *, is_plain: bool = False) -> bytes:
-        """A step that makes a message for the other side."""
-        begin = time.perf_counter()
-        message = work()
-        seconds = time.perf_counter() - begin
-        self.steps.append(Step(who, what, len(message), seconds))
-        ring = self.plan.ring
-        bits = ring.quantum_security_bits if self.plan.quantum_safe else ring.security_bits
-        guarantee: Guarantee = (
-            NoGuarantee("questions to an encrypted head are in the clear")
-            if is_plain
-            else Encrypted("CKKS", bits, f"the {KEY_HOLDER}")
-        )
-        receiver = SERVER if who == KEY_HOLDER else KEY_HOLDER
-        self.messages.record(Message(who, receiver, what, len(message), seconds, message, guarantee))
-        return message
+def _open_log(plan: EncryptionPlan) -> PairLog:
+    """What is encrypted is so as the plan says."""
+    bits = plan.ring.quantum_security_bits if plan.quantum_safe else plan.ring.security_bits
+    return PairLog(Encrypted("CKKS", bits, f"the {KEY_HOLDER}"))

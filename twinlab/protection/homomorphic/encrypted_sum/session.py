@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +13,10 @@ from twinlab.protection.homomorphic.encrypted_sum.sum_planner import plan_sum
 from twinlab.protection.homomorphic.encrypted_sum.sum_roles import OpenedSum, SumDevice, SumKeyHolder, SumServer
 from twinlab.protection.homomorphic.encrypted_sum.trustees import combine_openings, join_public_keys, make_trustees
 from twinlab.protection.homomorphic.noise import STATISTICAL_BITS
-from twinlab.protection.homomorphic.query import Step
-from twinlab.release import Encrypted, Guarantee, Message, NoGuarantee, Transcript
+from twinlab.protection.homomorphic.step_log import KEY_HOLDER, Step, StepLog
+from twinlab.release import Encrypted, NoGuarantee, Transcript
 
-DEVICE, SERVER, KEY_HOLDER, TRUSTEE = "device", "adding server", "key holder", "trustee"
-Found = TypeVar("Found")
+DEVICE, SERVER, TRUSTEE = "device", "adding server", "trustee"
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,45 +104,42 @@ def add_encrypted(
         n_trustees=n_trustees,
         fewest=fewest,
     )
-    log = _Log(plan)
-    opened = _add_by_trustees(log, updates) if threshold else _add_by_key_holder(log, updates)
+    log, add = StepLog(), _add_by_trustees if threshold else _add_by_key_holder
+    opened = add(log, plan, updates)
     worst = plan.find_worst_error(opened.n_devices)
     return EncryptedSumResult(
         opened.values, opened.integers, opened.n_devices, plan, worst, tuple(log.steps), log.messages
     )
 
 
-def _add_by_key_holder(log: _Log, updates: np.ndarray) -> OpenedSum:
+def _add_by_key_holder(log: StepLog, plan: SumPlan, updates: np.ndarray) -> OpenedSum:
     """One key holder."""
-    plan = log.plan
     holder = log.time(KEY_HOLDER, "make keys", lambda: SumKeyHolder(plan))
-    (key,) = log.send(KEY_HOLDER, DEVICE, "public key", lambda: [holder.public_bytes()], _PUBLIC)
-    total = _encrypt_and_add(log, key, updates, KEY_HOLDER)
+    (key,) = log.send_all(KEY_HOLDER, DEVICE, "public key", lambda: [holder.public_bytes()], _PUBLIC)
+    total = _encrypt_and_add(log, plan, key, updates, KEY_HOLDER)
     opened = log.time(KEY_HOLDER, "decrypt", lambda: holder.read(total))
-    log.send(KEY_HOLDER, SERVER, "sum", lambda: [opened.values.tobytes()], _SUM)
+    log.send_all(KEY_HOLDER, SERVER, "sum", lambda: [opened.values.tobytes()], _SUM)
     return opened
 
 
-def _add_by_trustees(log: _Log, updates: np.ndarray) -> OpenedSum:
+def _add_by_trustees(log: StepLog, plan: SumPlan, updates: np.ndarray) -> OpenedSum:
     """All trustees together; the server combines what they open."""
-    plan = log.plan
     trustees = log.time(TRUSTEE, "draw parts of the key", lambda: make_trustees(plan))
-    shares = log.send(
+    shares = log.send_all(
         TRUSTEE, SERVER, "part of the public key", lambda: [each.public_bytes() for each in trustees], _PUBLIC
     )
-    (key,) = log.send(SERVER, DEVICE, "public key", lambda: [join_public_keys(plan, shares)], _PUBLIC)
-    total = _encrypt_and_add(log, key, updates, TRUSTEE)
+    (key,) = log.send_all(SERVER, DEVICE, "public key", lambda: [join_public_keys(plan, shares)], _PUBLIC)
+    total = _encrypt_and_add(log, plan, key, updates, TRUSTEE)
     everyone = f"whoever has the openings of all {plan.n_trustees} trustees (experimental)"
     hidden = Encrypted("BFV, opened in part under noise", STATISTICAL_BITS, everyone)
-    openings = log.send(TRUSTEE, SERVER, "opening", lambda: [each.open(total) for each in trustees], hidden)
+    openings = log.send_all(TRUSTEE, SERVER, "opening", lambda: [each.open(total) for each in trustees], hidden)
     return log.time(SERVER, "combine openings", lambda: combine_openings(plan, total, openings))
 
 
-def _encrypt_and_add(log: _Log, key: bytes, updates: np.ndarray, reader: str) -> bytes:
+def _encrypt_and_add(log: StepLog, plan: SumPlan, key: bytes, updates: np.ndarray, reader: str) -> bytes:
     """From the public key to the total."""
-    plan = log.plan
     devices = log.time(DEVICE, "load key", lambda: [SumDevice.from_bytes(key, plan) for _ in updates])
-    messages = log.send(
+    messages = log.send_all(
         DEVICE,
         SERVER,
         "encrypted update",
@@ -154,36 +148,8 @@ def _encrypt_and_add(log: _Log, key: bytes, updates: np.ndarray, reader: str) ->
     )
     server = SumServer(plan, key)
     guarantee = _SUM if reader == KEY_HOLDER else plan.state_guarantee()
-    return log.send(SERVER, reader, "encrypted sum", lambda: [server.add(messages)], guarantee)[0]
+    return log.send_all(SERVER, reader, "encrypted sum", lambda: [server.add(messages)], guarantee)[0]
 
 
 _PUBLIC = NoGuarantee("public; devices must get it unaltered")
 _SUM = NoGuarantee("whoever reads a sum learns what it says about each update")
-
-
-class _Log:
-    """Steps and messages as they happen."""
-
-    def __init__(self, plan: SumPlan) -> None:
-        self.plan = plan
-        self.steps: list[Step] = []
-        self.messages = Transcript()
-
-    def time(self, who: str, what: str, work: Callable[[], Found]) -> Found:
-        """A step that sends nothing."""
-        begin = time.perf_counter()
-        found = work()
-        self.steps.append(Step(who, what, 0, time.perf_counter() - begin))
-        return found
-
-    def send(
-        self, sender: str, receiver: str, what: str, work: Callable[[], Sequence[bytes]], guarantee: Guarantee
-    ) -> Sequence[bytes]:
-        """A step that makes a message, or one of each sender."""
-        begin = time.perf_counter()
-        found = work()
-        seconds, n_bytes = time.perf_counter() - begin, sum(map(len, found))
-        self.steps.append(Step(sender, what, n_bytes, seconds))
-        payload = found[0] if len(found) == 1 else tuple(found)
-        self.messages.record(Message(sender, receiver, what, n_bytes, seconds, payload, guarantee, len(found)))
-        return found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +16,9 @@ from twinlab.protection.homomorphic.encrypted_training.plain_training import (
 from twinlab.protection.homomorphic.encrypted_training.training_key_holder import TrainingKeyHolder
 from twinlab.protection.homomorphic.encrypted_training.training_plan import TrainingPlan, write_table
 from twinlab.protection.homomorphic.encrypted_training.training_server import TrainingServer
-from twinlab.protection.homomorphic.query import KEY_HOLDER, SERVER, Step
-from twinlab.release import Encrypted, Message, Transcript
+from twinlab.protection.homomorphic.step_log import KEY_HOLDER, SERVER, PairLog, Step
+from twinlab.release import Encrypted, Transcript
 from twinlab.roles import Progress, report_nothing
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def train_encrypted(
       EncryptionError: if weights grow beyond the plan's bound, or something on the way is not as planned.
     """
     check_records(rows, labels, plan)
-    log = _Log(plan)
+    log = PairLog(Encrypted("CKKS", _find_security(plan), f"the {KEY_HOLDER}, who reads every epoch's weights"))
     holder = log.time(KEY_HOLDER, "make keys", lambda: TrainingKeyHolder(plan))
     keys = log.send(KEY_HOLDER, "evaluation keys", holder.public_bytes)
     secret = holder.secret
@@ -168,7 +165,7 @@ def train_encrypted(
 
 
 def _run_epoch(
-    log: _Log, number: int, holder: TrainingKeyHolder, server: TrainingServer, weights: np.ndarray
+    log: PairLog, number: int, holder: TrainingKeyHolder, server: TrainingServer, weights: np.ndarray
 ) -> TrainingEpoch:
     """Weights there, gradient back, a step."""
     first = len(log.steps)
@@ -184,29 +181,3 @@ def _run_epoch(
 
 def _find_security(plan: TrainingPlan) -> int:
     return plan.quantum_security_bits if plan.quantum_safe else plan.security_bits
-
-
-class _Log:
-    """Steps and messages as they happen."""
-
-    def __init__(self, plan: TrainingPlan) -> None:
-        self.steps: list[Step] = []
-        self.messages = Transcript()
-        self._guarantee = Encrypted("CKKS", _find_security(plan), f"the {KEY_HOLDER}, who reads every epoch's weights")
-
-    def time(self, who: str, what: str, work: Callable[[], Found]) -> Found:
-        """A step that sends nothing."""
-        begin = time.perf_counter()
-        found = work()
-        self.steps.append(Step(who, what, 0, time.perf_counter() - begin))
-        return found
-
-    def send(self, who: str, what: str, work: Callable[[], bytes]) -> bytes:
-        """A step that makes a message for the other side."""
-        begin = time.perf_counter()
-        message = work()
-        seconds = time.perf_counter() - begin
-        self.steps.append(Step(who, what, len(message), seconds))
-        receiver = SERVER if who == KEY_HOLDER else KEY_HOLDER
-        self.messages.record(Message(who, receiver, what, len(message), seconds, message, self._guarantee))
-        return message
