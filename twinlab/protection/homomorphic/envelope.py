@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import hmac
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from twinlab.errors import EncryptionError
 from twinlab.protection.homomorphic.seal import find_library_versions
@@ -131,6 +132,44 @@ def open_envelope(
             "holder, or keys were made anew: set up again"
         )
     return found
+
+
+class PlannedMessages(Protocol):
+    """What a plan says of its messages."""
+
+    @property
+    def digest(self) -> bytes: ...  # noqa: D102
+    @property
+    def layout(self) -> Any: ...  # noqa: D102
+    def find_level(self, kind: Kind) -> int: ...  # noqa: D102
+
+
+def seal_message(
+    plan: PlannedMessages,
+    secret: bytes,
+    kind: Kind,
+    key_id: bytes,
+    exchange_id: bytes,
+    n_rows: int,
+    parts: Iterable[bytes],
+) -> bytes:
+    """A message of a plan: layout and level are the plan's. Other arguments as for `Envelope`."""
+    level = plan.find_level(kind)
+    envelope = Envelope(kind, plan.digest, key_id, exchange_id, plan.layout.name, level, n_rows, tuple(parts))
+    return envelope.seal(secret)
+
+
+def open_message(plan: PlannedMessages, secret: bytes, data: bytes, kind: Kind, key_id: bytes | None) -> Envelope:
+    """`open_envelope`, with what a plan expects of a message of this kind."""
+    return open_envelope(
+        data,
+        secret,
+        kind=kind,
+        plan_digest=plan.digest,
+        layout=plan.layout.name,
+        level=plan.find_level(kind),
+        key_id=key_id,
+    )
 
 
 def _check_start(data: bytes) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from twinlab.errors import DataContractError, EncryptionError
 from twinlab.protection.homomorphic.encryption_plan import EncryptionPlan
-from twinlab.protection.homomorphic.envelope import ID_BYTES, SECRET_BYTES, Envelope, Kind, open_envelope
+from twinlab.protection.homomorphic.envelope import ID_BYTES, SECRET_BYTES, Envelope, Kind, open_message, seal_message
 from twinlab.protection.homomorphic.noise import MOST_SHARED_RESULTS, SHARING_SLACK
 from twinlab.protection.homomorphic.seal import (
     Ciphertext,
@@ -256,22 +256,10 @@ class KeyHolder:
         return exchange_id
 
     def _seal(self, kind: Kind, exchange_id: bytes, n_rows: int, parts: Sequence[bytes]) -> bytes:
-        plan = self.plan
-        level, parts = plan.find_level(kind), tuple(parts)
-        envelope = Envelope(kind, plan.digest, self.key_id, exchange_id, plan.layout.name, level, n_rows, parts)
-        return envelope.seal(self.secret)
+        return seal_message(self.plan, self.secret, kind, self.key_id, exchange_id, n_rows, parts)
 
     def _unseal(self, data: bytes, kind: Kind) -> Envelope:
-        plan = self.plan
-        return open_envelope(
-            data,
-            self.secret,
-            kind=kind,
-            plan_digest=plan.digest,
-            layout=plan.layout.name,
-            level=plan.find_level(kind),
-            key_id=self.key_id,
-        )
+        return open_message(self.plan, self.secret, data, kind, self.key_id)
 
     def __repr__(self) -> str:
         return f"KeyHolder(key {self.key_id.hex()[:8]}, {self.plan!r})"

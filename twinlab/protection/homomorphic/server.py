@@ -14,7 +14,7 @@ import numpy as np
 
 from twinlab.errors import EncryptionError
 from twinlab.protection.homomorphic.encryption_plan import EncryptionPlan
-from twinlab.protection.homomorphic.envelope import Envelope, Kind, open_envelope
+from twinlab.protection.homomorphic.envelope import Envelope, Kind, open_message, seal_message
 from twinlab.protection.homomorphic.linear_layout import InterleavedLayout
 from twinlab.protection.homomorphic.model import AnyModel, EncryptedHead
 from twinlab.protection.homomorphic.seal import (
@@ -143,30 +143,11 @@ class Server:
 
     def write(self, question: OpenedQuestion, answers: Sequence[Any]) -> bytes:
         """The answer as a message."""
-        plan = self._plan
-        envelope = Envelope(
-            "answer",
-            plan.digest,
-            self._key_id,
-            question.exchange_id,
-            plan.layout.name,
-            plan.find_level("answer"),
-            0,
-            (self._head_id, *(write_object(each) for each in answers)),
-        )
-        return envelope.seal(self._secret)
+        parts = (self._head_id, *(write_object(each) for each in answers))
+        return seal_message(self._plan, self._secret, "answer", self._key_id, question.exchange_id, 0, parts)
 
     def _open(self, data: bytes, kind: Kind, key_id: bytes | None) -> Envelope:
-        plan = self._plan
-        return open_envelope(
-            data,
-            self._secret,
-            kind=kind,
-            plan_digest=plan.digest,
-            layout=plan.layout.name,
-            level=plan.find_level(kind),
-            key_id=key_id,
-        )
+        return open_message(self._plan, self._secret, data, kind, key_id)
 
     def _read_inputs(self, parts: Sequence[bytes]) -> list[Any]:
         """Ciphertexts as fresh ones of the plan are."""

@@ -21,7 +21,7 @@ from twinlab.protection.homomorphic.encrypted_training.exact_scales import find_
 from twinlab.protection.homomorphic.encrypted_training.plain_training import check_records
 from twinlab.protection.homomorphic.encrypted_training.scale_choice import find_largest_residual
 from twinlab.protection.homomorphic.encrypted_training.training_plan import TrainingPlan
-from twinlab.protection.homomorphic.envelope import ID_BYTES, SECRET_BYTES, Envelope, Kind, open_envelope
+from twinlab.protection.homomorphic.envelope import ID_BYTES, SECRET_BYTES, Envelope, Kind, open_message, seal_message
 from twinlab.protection.homomorphic.seal import (
     Ciphertext,
     CKKSEncoder,
@@ -189,23 +189,10 @@ class TrainingKeyHolder:
             return np.array(self._encoder.decode_complex(decrypted))
 
     def _seal(self, kind: Kind, exchange_id: bytes, n_rows: int, parts: Sequence[bytes]) -> bytes:
-        plan, parts = self.plan, tuple(parts)
-        level = plan.find_level(kind)
-        return Envelope(kind, plan.digest, self.key_id, exchange_id, plan.layout.name, level, n_rows, parts).seal(
-            self.secret
-        )
+        return seal_message(self.plan, self.secret, kind, self.key_id, exchange_id, n_rows, parts)
 
     def _unseal(self, data: bytes, kind: Kind) -> Envelope:
-        plan = self.plan
-        return open_envelope(
-            data,
-            self.secret,
-            kind=kind,
-            plan_digest=plan.digest,
-            layout=plan.layout.name,
-            level=plan.find_level(kind),
-            key_id=self.key_id,
-        )
+        return open_message(self.plan, self.secret, data, kind, self.key_id)
 
     def __repr__(self) -> str:
         return f"TrainingKeyHolder(key {self.key_id.hex()[:8]}, {self.plan!r})"

@@ -17,7 +17,7 @@ from twinlab.protection.homomorphic.encrypted_training.exact_scales import (
     find_last_level,
 )
 from twinlab.protection.homomorphic.encrypted_training.training_plan import TrainingPlan
-from twinlab.protection.homomorphic.envelope import Envelope, Kind, open_envelope
+from twinlab.protection.homomorphic.envelope import Envelope, Kind, open_message, seal_message
 from twinlab.protection.homomorphic.seal import (
     Ciphertext,
     GaloisKeys,
@@ -155,25 +155,11 @@ class TrainingServer:
 
     def write_gradient(self, weights: OpenedWeights, gradient: Sequence[Any]) -> bytes:
         """The gradient as a message."""
-        plan = self._plan
         parts = (self._records_id, *(write_object(each) for each in gradient))
-        level = plan.find_level("gradient")
-        envelope = Envelope(
-            "gradient", plan.digest, self._key_id, weights.exchange_id, plan.layout.name, level, 0, parts
-        )
-        return envelope.seal(self._secret)
+        return seal_message(self._plan, self._secret, "gradient", self._key_id, weights.exchange_id, 0, parts)
 
     def _open(self, data: bytes, kind: Kind, key_id: bytes | None) -> Envelope:
-        plan = self._plan
-        return open_envelope(
-            data,
-            self._secret,
-            kind=kind,
-            plan_digest=plan.digest,
-            layout=plan.layout.name,
-            level=plan.find_level(kind),
-            key_id=key_id,
-        )
+        return open_message(self._plan, self._secret, data, kind, key_id)
 
     def _read_fresh(self, part: bytes, scale: float, level: Any) -> Any:
         """A ciphertext as fresh ones of the plan are."""
