@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -16,6 +15,7 @@ from twinlab.protection.homomorphic.layout import Layout
 from twinlab.protection.homomorphic.model import Link
 from twinlab.protection.homomorphic.parameters import RingParameters, hash_parameters
 from twinlab.protection.homomorphic.plan_bytes import read_fields, write_fields
+from twinlab.protection.homomorphic.plan_table import write_table
 from twinlab.protection.homomorphic.schedule import Stage
 
 #: SEAL's compression writes so many times the bits of a number.
@@ -195,12 +195,7 @@ class EncryptionPlan:
 
     def _repr_html_(self) -> str:
         """The same as a notebook shows it."""
-        body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(row['what'])}</th>"
-            f"<td style='text-align:left'>{html.escape(row['value'])}</td></tr>"
-            for row in self.rows()
-        )
-        return f"<table><caption>Encryption plan</caption><tbody>{body}</tbody></table>"
+        return write_table("Encryption plan", self.rows())
 
     def __repr__(self) -> str:
         return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -11,6 +10,7 @@ import numpy as np
 from twinlab.errors import DataContractError
 from twinlab.protection.homomorphic.noise import STATISTICAL_BITS
 from twinlab.protection.homomorphic.parameters import RingParameters, hash_parameters
+from twinlab.protection.homomorphic.plan_table import write_table
 from twinlab.release import Encrypted
 
 #: Slots of each ciphertext that hold no values: one counts devices, one marks plan and place.
@@ -186,12 +186,7 @@ class SumPlan:
 
     def _repr_html_(self) -> str:
         """The same as a notebook shows it."""
-        body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(row['what'])}</th>"
-            f"<td style='text-align:left'>{html.escape(row['value'])}</td></tr>"
-            for row in self.rows()
-        )
-        return f"<table><caption>Plan of encrypted sums</caption><tbody>{body}</tbody></table>"
+        return write_table("Plan of encrypted sums", self.rows())
 
     def __repr__(self) -> str:
         return (

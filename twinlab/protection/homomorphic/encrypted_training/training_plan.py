@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from twinlab.protection.homomorphic.encrypted_training.scale_choice import (
 )
 from twinlab.protection.homomorphic.envelope import Kind
 from twinlab.protection.homomorphic.parameters import RingParameters, hash_parameters
+from twinlab.protection.homomorphic.plan_table import write_table
 
 #: Smaller rings hold no modulus as long as an epoch needs; the largest is slow, and its keys are gigabytes.
 _RING_DEGREES = (8192, 16384)
@@ -278,13 +278,3 @@ def _check_choices(
     faults = [fault for fault, is_right in wanted.items() if not is_right]
     if faults:
         raise SpecificationError("; ".join(faults))
-
-
-def write_table(caption: str, rows: list[dict[str, str]]) -> str:
-    """Rows of what and value as HTML."""
-    body = "".join(
-        f"<tr><th style='text-align:left'>{html.escape(row['what'])}</th>"
-        f"<td style='text-align:left'>{html.escape(row['value'])}</td></tr>"
-        for row in rows
-    )
-    return f"<table><caption>{html.escape(caption)}</caption><tbody>{body}</tbody></table>"

@@ -14,8 +14,9 @@ from twinlab.protection.homomorphic.encrypted_training.plain_training import (
     step_down,
 )
 from twinlab.protection.homomorphic.encrypted_training.training_key_holder import TrainingKeyHolder
-from twinlab.protection.homomorphic.encrypted_training.training_plan import TrainingPlan, write_table
+from twinlab.protection.homomorphic.encrypted_training.training_plan import TrainingPlan
 from twinlab.protection.homomorphic.encrypted_training.training_server import TrainingServer
+from twinlab.protection.homomorphic.plan_table import write_table
 from twinlab.protection.homomorphic.step_log import KEY_HOLDER, SERVER, PairLog, Step
 from twinlab.release import Encrypted, Transcript
 from twinlab.roles import Progress, report_nothing
