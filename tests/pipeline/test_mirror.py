@@ -10,9 +10,9 @@ from twinlab.cohorts.simulator import simulate
 from twinlab.errors import DataContractError, SpecificationError, TrustBoundaryError
 from twinlab.experiment import Experiment
 from twinlab.pipeline import mirror as module
-from twinlab.pipeline.linkage_evidence import split_days
+from twinlab.pipeline.linkage_evidence import find_worn_days, split_days
 from twinlab.pipeline.linking import link_people
-from twinlab.pipeline.mirror import ALL, count_worn_days, hold_mirror, spread_totals
+from twinlab.pipeline.mirror import ALL, hold_mirror, spread_totals
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_worn_days_are_those_that_can_be_split(cohort, skip):
     values[0, : 18 * 24] = np.nan
     values[1, ::2, :3] = np.nan
     gaps = Cohort("gaps", shorter.person_ids, shorter.start, shorter.signals, values, origin="simulated")
-    kept = (count_worn_days(gaps) >= 14).sum()
+    kept = (find_worn_days(gaps)[1].sum(axis=1) >= 14).sum()
     assert 2 <= kept < gaps.n_people
     assert len(split_days(gaps, 14).named) == kept == hold_mirror(gaps).n_people
 

@@ -79,6 +79,19 @@ class Evidence:
     truth: np.ndarray
 
 
+def find_worn_days(cohort: Cohort) -> tuple[np.ndarray, np.ndarray]:
+    """Whole days of everybody, float32 (person, day, hour, signal), and which were worn, bool (person, day).
+
+    Args:
+      cohort: private.
+    """
+    ahead = -cohort.start.hour % HOURS_PER_DAY
+    whole = (cohort.n_hours - ahead) // HOURS_PER_DAY
+    values = cohort.values[:, ahead : ahead + whole * HOURS_PER_DAY]
+    days = values.reshape(cohort.n_people, whole, HOURS_PER_DAY, len(cohort.signals))
+    return days, ((~np.isnan(days)).mean(axis=3) > 0.5).sum(axis=2) >= _LEAST_HOURS
+
+
 def split_days(cohort: Cohort, n_days: int, skip: int = 0) -> Days:
     """Each person's own worn days, cut into two times that follow each other.
 
@@ -91,11 +104,7 @@ def split_days(cohort: Cohort, n_days: int, skip: int = 0) -> Days:
     Raises:
       DataContractError: if fewer than two people are left.
     """
-    ahead = -cohort.start.hour % HOURS_PER_DAY
-    whole = (cohort.n_hours - ahead) // HOURS_PER_DAY
-    values = cohort.values[:, ahead : ahead + whole * HOURS_PER_DAY]
-    days = values.reshape(cohort.n_people, whole, HOURS_PER_DAY, len(cohort.signals))
-    worn = ((~np.isnan(days)).mean(axis=3) > 0.5).sum(axis=2) >= _LEAST_HOURS
+    days, worn = find_worn_days(cohort)
     n_each = np.minimum(n_days, (worn.sum(axis=1) - skip) // 2)
     kept = np.flatnonzero(n_each >= max(1, n_days / 2))
     if len(kept) < 2:

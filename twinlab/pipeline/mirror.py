@@ -19,7 +19,7 @@ from twinlab.experiment import Experiment, NoisyReadings
 from twinlab.finding import Finding
 from twinlab.pipeline.attacker_view import let_attack
 from twinlab.pipeline.composition import load_cohort
-from twinlab.pipeline.linkage_evidence import NO_NAMES, Days, add_noise, prepare_profile, split_days
+from twinlab.pipeline.linkage_evidence import NO_NAMES, Days, add_noise, find_worn_days, prepare_profile, split_days
 from twinlab.release import Guarantee, NoGuarantee, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.signals import get_signal
@@ -102,7 +102,7 @@ class Mirror:
           DataContractError: if fewer than two people are left.
           SpecificationError: if there are more than a slider can move.
         """
-        worn = count_worn_days(cohort)
+        worn = find_worn_days(cohort)[1].sum(axis=1)
         kept = [person for person, n_days in zip(cohort.person_ids, worn, strict=True) if n_days >= _MOST_DAYS]
         if len(kept) < 2:
             raise DataContractError(
@@ -304,20 +304,6 @@ def spread_totals(values: np.ndarray, signals: tuple[str, ...]) -> np.ndarray:
     each = np.where(n_known > 0, np.nansum(days, axis=2) / parts, np.nan)
     spread: np.ndarray = each.repeat(HOURS_PER_DAY, axis=1).astype(np.float32)
     return spread
-
-
-def count_worn_days(cohort: Cohort) -> np.ndarray:
-    """int (person,): days that `split_days` can use of each person.
-
-    Args:
-      cohort: private.
-    """
-    ahead = -cohort.start.hour % HOURS_PER_DAY
-    whole = (cohort.n_hours - ahead) // HOURS_PER_DAY
-    known = ~np.isnan(cohort.values[:, ahead : ahead + whole * HOURS_PER_DAY])
-    hours = (known.mean(axis=2) > 0.5).reshape(cohort.n_people, whole, HOURS_PER_DAY).sum(axis=2)
-    counts: np.ndarray = (hours >= HOURS_PER_DAY / 2).sum(axis=1)
-    return counts
 
 
 def _make_rhythm(place: int, values: np.ndarray) -> pd.DataFrame:
