@@ -37,13 +37,13 @@ def open_panel(page, root, name, *cells):
 
 @pytest.fixture
 def panel(tall_page, lab_root):
-    """The panel on 200 made-up devices; a round takes 0.15 s."""
+    """The panel on 200 made-up devices; a round takes 0.4 s, so that a slow machine still finds it running."""
     made = open_panel(
         tall_page,
         lab_root,
         "devices.ipynb",
         _START,
-        "source = DeviceSource(n_people=200, seconds=0.15, dropout=0.2, n_attackers=20, clients_per_round=100)",
+        "source = DeviceSource(n_people=200, seconds=0.4, dropout=0.2, n_attackers=20, clients_per_round=100)",
         "tl.widgets.FederatedDevices(source)",
     )
     yield made
@@ -74,7 +74,6 @@ def test_rounds_arrive_one_by_one_stop_and_go_on(panel, tall_page):
     expect(bar).to_be_visible()
     say(panel).to_contain_text("Running 200 devices, 100 a round, fedavg, plain ...")
     wait_until(lambda: read_round(panel) >= 4, panel.page)
-    tall_page.take_picture("devices_running", panel.root)
     stop = panel.root.get_by_role("button", name="Stop")
     stop.focus()
     panel.page.keyboard.press("Enter")
@@ -86,6 +85,8 @@ def test_rounds_arrive_one_by_one_stop_and_go_on(panel, tall_page):
     assert read_round(panel) == n_rounds, "it still runs"
     assert stop.evaluate("element => element === document.activeElement"), "the button lost the focus"
     panel.root.get_by_role("button", name="Run", exact=True).press("Space")
+    wait_until(lambda: 1 <= read_round(panel) < n_rounds, panel.page)
+    tall_page.take_picture("devices_running", panel.root)
     say(panel).to_contain_text(
         "Round 20 of 20: 4.86 bpm, 19 % below the 6.00 of zero budget; verdict: train", timeout=60_000
     )
