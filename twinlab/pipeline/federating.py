@@ -183,6 +183,7 @@ def federate(
     *,
     on_message: Callable[..., None] | None = None,
     on_round: Callable[[Any, Any], None] | None = None,
+    n_rounds: int | None = None,
 ) -> FederatedTraining:
     """Run the federation of an experiment on its devices.
 
@@ -190,12 +191,14 @@ def federate(
       experiment: public.
       ground: from `prepare_federation`; its task is private.
       progress, on_message, on_round: see `train_federated`.
+      n_rounds: stop after so many, of rounds that are otherwise as the experiment has them; all when None.
     """
     n_devices = ground.task.n_devices
+    settings = plan_settings(experiment, n_devices)
     return train_federated(
         ground.task,
         plan_training(experiment),
-        plan_settings(experiment, n_devices),
+        settings if n_rounds is None else replace(settings, n_rounds=n_rounds),
         initial=ground.initial,
         policy=plan_policy(experiment),
         private=make_private_sum(experiment),

@@ -28,7 +28,7 @@ from twinlab.twins.feature import FeatureTable
 from twinlab.twins.population import Population
 from twinlab.twins.tracker import ForecastTracker, ResponseTracker
 
-Way = Literal["profile", "heads", "points", "traffic"]
+Way = Literal["profile", "heads", "points", "traffic", "updates"]
 Cover = Literal["nothing", "sizes", "sizes and times"]
 
 #: A day counts as worn with so many hours in which most of the signals were measured.

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from twinlab.attacks.linkage import assign_one_to_one
+from twinlab.attacks.linkage import assign_one_to_one, find_chances
 from twinlab.cohorts.cohort import Cohort
 from twinlab.errors import SpecificationError, TrustBoundaryError
 from twinlab.evaluation.linkage import extrapolate_linkage, measure_linkage, measure_uniqueness
 from twinlab.experiment import BayesianTwin, Experiment, NoisyReadings, SimulatedCohort
 from twinlab.finding import Finding
+from twinlab.learn_choice import FederatedLearning
 from twinlab.pipeline.attacker_view import let_attack
 from twinlab.pipeline.composition import load_cohort
 from twinlab.pipeline.linkage_evidence import (
@@ -29,11 +30,12 @@ from twinlab.pipeline.linkage_evidence import (
     prepare_traffic,
     split_days,
 )
+from twinlab.pipeline.update_evidence import prepare_updates
 from twinlab.release import Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.threat import Claims, PublicKnowledge, ThreatModel
 
-_WAYS = ("profile", "heads", "points", "traffic")
+_WAYS = ("profile", "heads", "points", "traffic", "updates")
 _COVERS = ("nothing", "sizes", "sizes and times")
 #: What curves call the line of all signals together.
 ALL = "all signals"
@@ -56,11 +58,37 @@ class LinkageResult:
     transcript: Transcript
     _claims: Claims
     _truth: np.ndarray
+    _is_simulated: bool = False
 
     @property
     def sentence(self) -> str:
         """The finding in words."""
         return self.finding.sentence
+
+    def list_guesses(self) -> pd.DataFrame:
+        """Whom the attacker takes each nameless one for, beside the truth: target, guess, truth, sureness, is_right.
+
+        Simulated people only: of real ones this is the very thing that the attack is after. People are numbered as the
+        attacker knows them.
+
+        Raises:
+          TrustBoundaryError: for people who exist.
+          SpecificationError: for known points, where a target has no first name.
+        """
+        if self.finding.name == "singled_out":
+            raise SpecificationError("guesses: known readings fit several series; read the table")
+        if not self._is_simulated:
+            raise TrustBoundaryError("guesses: expected people who do not exist; of real ones only the finding is told")
+        named, chances = self._claims.scores.argmax(axis=1), find_chances(self._claims).max(axis=1)
+        return pd.DataFrame(
+            {
+                "target": [f"nameless {number}" for number in range(1, len(named) + 1)],
+                "guess": [f"person {number + 1}" for number in named],
+                "truth": [f"person {number + 1}" for number in self._truth],
+                "sureness": chances,
+                "is_right": named == self._truth,
+            }
+        )
 
     def extrapolate(self, sizes: Sequence[int], seed: int = 0) -> pd.DataFrame:
         """Top-1 among more people than there were, or fewer: n_people, top_1, low, high, chance, extrapolated.
@@ -102,7 +130,8 @@ def link_people(
     Args:
       people: whom; an experiment's are loaded or simulated, and its noise at the sensor is added. Private.
       by: "profile" compares whole days; "heads" personal heads of twins, which takes most of a minute for 200 people;
-        "points" looks for a few known readings; "traffic" sees sizes and times of encrypted messages only.
+        "points" looks for a few known readings; "traffic" sees sizes and times of encrypted messages only; "updates"
+        what devices of a federated experiment send in its first round, masked or encrypted where it says so.
       n_days: worn days known of each person, and as many to be named, 2 or more; public.
       signals: which are released; all when None.
       n_people: how many people; all when None.
@@ -125,7 +154,7 @@ def link_people(
     _check(by, n_days, n_points, cover, one_to_one, skip)
     cohort, noise = _load(people, n_people, sense, progress)
     cohort = cohort if signals is None else cohort.select(signals=tuple(signals))
-    if noise is not None and by in ("heads", "traffic"):
+    if noise is not None and by in ("heads", "traffic", "updates"):
         raise SpecificationError(f"sense: noise is on released readings; it does not act where by = {by!r}")
     if noise is not None and cohort.origin != "simulated":
         raise TrustBoundaryError(
@@ -138,23 +167,34 @@ def link_people(
     said = {"by": by, "signals": ", ".join(cohort.signals), "n_days": n_days, "n_people": len(days.named)}
     if by == "points":
         return _single_out(prepare_points(released, rng, n_points, days.nameless, guarantee), n_points, said)
-    if by == "heads":
+    if by == "updates":
+        evidence = prepare_updates(_need_federation(people), days, rng, progress)
+    elif by == "heads":
         twin = people.twin if isinstance(people, Experiment) else BayesianTwin()
         evidence = prepare_heads(days, rng, twin, progress)
     elif by == "traffic":
         evidence = prepare_traffic(days, rng, cover)
     else:
         evidence = prepare_profile(released, rng, guarantee)
-    return _link(evidence, said, one_to_one, seed)
+    return _link(evidence, said, one_to_one, seed, cohort.origin == "simulated")
 
 
-def _link(evidence: Evidence, said: dict[str, Any], one_to_one: bool, seed: int) -> LinkageResult:
+def _need_federation(people: Cohort | Experiment) -> Experiment:
+    """The experiment whose devices send updates."""
+    if isinstance(people, Experiment) and isinstance(people.learn, FederatedLearning):
+        return people
+    raise SpecificationError(
+        "by: updates are sent in a federated experiment; give one with learn = 'federated', or choose by = 'profile'"
+    )
+
+
+def _link(evidence: Evidence, said: dict[str, Any], one_to_one: bool, seed: int, is_simulated: bool) -> LinkageResult:
     """Attack with what the receiver saw, then score."""
     claims, transcript = _attack(evidence, evidence.knowledge)
     claims = assign_one_to_one(claims) if one_to_one else claims
     finding = measure_linkage(claims, evidence.truth, f"linkage_{said['by']}_top_1", seed)
     table = pd.DataFrame([{**said, **row} for row in finding.table])
-    return LinkageResult(finding, table, evidence.threat, transcript, claims, evidence.truth)
+    return LinkageResult(finding, table, evidence.threat, transcript, claims, evidence.truth, is_simulated)
 
 
 def _single_out(evidence: Evidence, n_points: int, said: dict[str, Any]) -> LinkageResult:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from twinlab.attacks.linkage import find_chances
 from twinlab.cohorts.cohort import HOURS_PER_DAY, Cohort
 from twinlab.errors import DataContractError, SpecificationError, TrustBoundaryError
 from twinlab.evaluation.linkage import measure_linkage
@@ -23,7 +24,7 @@ from twinlab.pipeline.linkage_evidence import NO_NAMES, Days, add_noise, find_wo
 from twinlab.release import Guarantee, NoGuarantee, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.signals import get_signal
-from twinlab.threat import Claims, ThreatModel
+from twinlab.threat import ThreatModel
 
 Defence = Literal["nothing", "totals", "noise"]
 
@@ -268,23 +269,6 @@ def hold_mirror(people: Cohort | Experiment, *, seed: int = 0, progress: Progres
     True
     """
     return Mirror(load_cohort(people, progress) if isinstance(people, Experiment) else people, seed)
-
-
-def find_chances(claims: Claims) -> np.ndarray:
-    """Scores as probabilities, float (target, candidate): each log of how much likelier one person is than two.
-
-    That is Bayes' rule for somebody who takes each candidate for as likely as any other before looking.
-
-    Args:
-      claims: scores (target, candidate).
-
-    >>> find_chances(Claims("linkage", np.log([[3.0, 1.0]]))).round(2).tolist()
-    [[0.75, 0.25]]
-    """
-    scores = np.asarray(claims.scores, dtype=float)
-    chances = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares: np.ndarray = chances / chances.sum(axis=1, keepdims=True)
-    return shares
 
 
 def spread_totals(values: np.ndarray, signals: tuple[str, ...]) -> np.ndarray:
