@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from twinlab.charts import draw_membership, draw_roc
+from twinlab.charts.theme import QUIET_INK, VERMILLION
 from twinlab.errors import SpecificationError
 
 
@@ -34,6 +35,14 @@ def test_bars_say_their_numbers_with_intervals():
     spec = draw_membership(make_table()).to_dict()
     assert "trained openly, LiRA: 30.0 % (25.0% to 36.0%)" in spec["description"]
     assert len(spec["datasets"]["bars"]) == 4
+
+
+def test_a_simple_way_is_drawn_quietly_beside_the_attack():
+    for attack, simple in (("LiRA", "one threshold on the loss"), ("likelihood ratio", "distance")):
+        names = {"LiRA": attack, "one threshold on the loss": simple}
+        spec = draw_membership(make_table().assign(method=make_table()["method"].map(names))).to_dict()
+        scale = next(layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "color" in layer["encoding"])
+        assert scale == {"domain": [attack, simple], "range": [VERMILLION, QUIET_INK]}
 
 
 def test_nothing_to_draw_is_said():

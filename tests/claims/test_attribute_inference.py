@@ -35,6 +35,15 @@ def test_the_head_alone_tells_it_too():
     assert (table["advantage_low"] > 0).all()
 
 
+@pytest.mark.thorough
+def test_what_twins_answer_tells_it_too():
+    few = PEOPLE.with_({"cohort.n_people": 120})
+    told = ("type 2 diabetes", "male")
+    table = attack_attributes(few, from_="answers", attributes=told, n_days=5, n_others=200).table
+    assert (table["advantage_low"] > 0).all()
+    assert (abs(table["control"] - 0.5) < 0.28).all()
+
+
 def test_who_learned_from_shuffled_attributes_guesses_blindly(readings):
     """The mean of 20 shuffles; single ones have a spread below 0.25, so their mean lies within 0.28 of a half."""
     assert (abs(readings["control"] - 0.5) < 0.28).all()

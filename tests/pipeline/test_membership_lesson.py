@@ -120,6 +120,20 @@ def test_federated_weights_are_attacked_and_nothing_leaves_but_shares():
     assert set(result.roc) == {"target", "method", "accused", "found"}
 
 
+def test_rounds_and_heads_are_attacked_where_they_are_seen():
+    federated = SMALL.with_({"learn": {"kind": "federated", "n_rounds": 2, "start": "constant"}})
+    for experiment, sees, name in ((federated, "rounds", "every round seen"), (SMALL, "head", "pooled head")):
+        result = attack_membership(experiment, sees=sees, n_shadows=8, n_targets=4)
+        assert result.table["target"].str.endswith(name).all()
+        assert result.table["area"].iloc[0] > 0.6
+    with pytest.raises(SpecificationError, match=r"learn.kind = 'federated'"):
+        attack_membership(SMALL, sees="rounds", n_shadows=8)
+    with pytest.raises(SpecificationError, match="fitted openly"):
+        attack_membership(federated, sees="head", n_shadows=8)
+    with pytest.raises(SpecificationError, match=r"sees: .* got 'dreams'"):
+        attack_membership(SMALL, sees="dreams", n_shadows=8)
+
+
 def test_targets_stand_side_by_side():
     result = compare_membership({"one": SMALL, "two": SMALL}, n_shadows=8, method="rmia")
     assert list(dict.fromkeys(result.table["target"])) == ["one", "two"]

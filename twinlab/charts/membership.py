@@ -20,7 +20,8 @@ from twinlab.charts.theme import (
 
 _ROC = ("target", "method", "accused", "found")
 _BARS = ("target", "method", "found_at_1_percent", "low", "high")
-_LOSS = "one threshold on the loss"
+#: Simple ways that stand beside an attack.
+_SIMPLE = ("one threshold on the loss", "distance")
 #: Below this share a curve is not drawn.
 _FLOOR = 1e-3
 _ROW, _NAMES, _LABELS = 42, 210, 150
@@ -82,7 +83,7 @@ def draw_roc(roc: pd.DataFrame, title: str = "Members found, by how many outside
 def draw_membership(
     table: pd.DataFrame, title: str = "Members found where 1 % of outsiders are accused"
 ) -> alt.TopLevelMixin:
-    """Draw the share of members found for each defence, beside what one threshold on the loss finds.
+    """Draw the share of members found for each defence, beside what a simple way finds.
 
     Args:
       table: columns target, method, found_at_1_percent, low, high; a row without a share is left out.
@@ -113,7 +114,7 @@ def draw_membership(
     y = alt.Y("target:N", title=None, sort=names, axis=alt.Axis(labelLimit=_NAMES, labelFontSize=12.5),
               scale=alt.Scale(paddingInner=0.3))  # fmt: skip
     beside = alt.YOffset("method:N", sort=methods)
-    colors = [QUIET_INK if method == _LOSS else VERMILLION for method in methods]
+    colors = [QUIET_INK if method in _SIMPLE else VERMILLION for method in methods]
     color = alt.Color(
         "method:N", sort=methods, scale=alt.Scale(domain=methods, range=colors),
         legend=alt.Legend(orient="bottom", title=None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,12 +19,15 @@ from twinlab.pipeline.linkage_evidence import Days, add_noise, read_heads
 from twinlab.pipeline.start import prepare_start
 from twinlab.release import Guarantee, NoGuarantee
 from twinlab.roles import Progress
+from twinlab.twins.action import Action, Energetics
+from twinlab.twins.effect import compute_effects
 from twinlab.twins.feature import FeatureTable
 from twinlab.twins.population import Population
-from twinlab.twins.tracker import ForecastTracker, scaled_to_physical
+from twinlab.twins.tracker import ForecastTracker, ResponseTracker, scaled_to_physical
 
-Source = Literal["readings", "noisy readings", "forecasts", "heads"]
-SOURCES: Final = ("readings", "noisy readings", "forecasts", "heads")
+Source = Literal["readings", "noisy readings", "forecasts", "heads", "answers", "updates"]
+#: What any experiment lets out; updates are sent in a federated one alone.
+SOURCES: Final[tuple[Source, ...]] = ("readings", "noisy readings", "forecasts", "heads", "answers")
 #: What is asked of people, yes or no, and in which public column the answer would lie open.
 ATTRIBUTES: Final = {
     "type 2 diabetes": "",
@@ -43,6 +47,9 @@ _BAND_YEARS, _BANDS = 10, (20, 80)
 #: Seeds of the attacker's own people lie apart from those that a reader is likely to study.
 _OTHERS_SEED = 21_000
 _PEOPLE_AT_ONCE = 100
+#: What is asked of twins: this, after these hours of the last days, and what follows in the next hours.
+_ASKED = Action("walk", 30)
+_ASKED_HOURS, _ASKED_DAYS, _ANSWER_HOURS = (8, 12, 16, 20), 4, (1, 2, 3)
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,9 +159,10 @@ def leave_behind(
         ]
         words = f"readings with noise, epsilon {choice.epsilon:g} in {choice.window_hours} h; worn days are not hidden"
         return LeftBehind(noisy[0], noisy[1], NoGuarantee(words))
-    next_hour = twin.model_copy(update={"max_horizon_hours": 1})
-    population = prepare_start("simulated", next_hour, CentralLearning(), signals, progress)[0]
-    read = read_heads if source == "heads" else read_forecasts
+    reach = max(_ANSWER_HOURS) if source == "answers" else 1
+    near = twin.model_copy(update={"max_horizon_hours": reach})
+    population = prepare_start("simulated", near, CentralLearning(), signals, progress)[0]
+    read = {"heads": read_heads, "forecasts": read_forecasts, "answers": read_answers}[source]
     left = []
     for place, each in enumerate(sides):
         left.append(read(population, each, signals))
@@ -171,13 +179,50 @@ def read_forecasts(population: Population, values: np.ndarray, signals: tuple[st
       signals: of the last axis.
     """
     found = []
-    for first in range(0, len(values), _PEOPLE_AT_ONCE):
-        some = values[first : first + _PEOPLE_AT_ONCE].copy()
-        ids = tuple(map(str, range(len(some))))
-        cohort = Cohort("forecasts", ids, START, signals, some, pd.DataFrame(index=list(ids)), "simulated")
+    for cohort in _list_groups(values, signals):
         tracker = ForecastTracker(population, FeatureTable(cohort, population.targets, 1), (1,))
         for hour in range(cohort.n_hours):
             tracker.advance(hour)
         expected = tracker.mean[0, :, HOURS_PER_DAY : cohort.n_hours]
         found.append(scaled_to_physical(expected, population.targets).astype(np.float32))
     return np.concatenate(found)
+
+
+def read_answers(population: Population, values: np.ndarray, signals: tuple[str, ...]) -> np.ndarray:
+    """What twins answer when they are asked what a walk would change, at several hours of the last days.
+
+    Everybody's twin lives through the days once and is asked on the way, as `estimate_effects` asks it.
+
+    Args:
+      population: public; its shared part saw nobody in question.
+      values: (person, hour, signal), whole days; private.
+      signals: of the last axis.
+
+    Returns:
+      float32 (person, answer): for each time of asking the effect on each signal in each of the next hours, and how
+      sure of it the twin is, as a standard deviation.
+    """
+    found, ahead = [], np.array(_ANSWER_HOURS)
+    for cohort in _list_groups(values, signals):
+        forecasts = ForecastTracker(population, FeatureTable(cohort, population.targets, max(ahead)), _ANSWER_HOURS)
+        responses, energetics = ResponseTracker(population, cohort), Energetics.of(cohort)
+        told: list[np.ndarray] = []
+        for hour in range(cohort.n_hours):
+            forecasts.advance(hour)
+            responses.advance(hour)
+            if hour % HOURS_PER_DAY in _ASKED_HOURS and hour >= cohort.n_hours - _ASKED_DAYS * HOURS_PER_DAY:
+                means = scaled_to_physical(forecasts.mean[ahead - 1, :, hour + ahead], population.targets)
+                expected = {name: means[..., column].T for column, name in enumerate(population.targets)}
+                state = responses.effort_state()
+                effects = compute_effects(population, energetics, state, hour, _ASKED, expected)
+                told += [part for answer in effects.values() for part in answer]
+        found.append(np.concatenate(told, axis=1).astype(np.float32))
+    return np.concatenate(found)
+
+
+def _list_groups(values: np.ndarray, signals: tuple[str, ...]) -> Iterator[Cohort]:
+    """Nameless people, some at a time, so that what their twins need fits in memory."""
+    for first in range(0, len(values), _PEOPLE_AT_ONCE):
+        some = values[first : first + _PEOPLE_AT_ONCE].copy()
+        ids = tuple(map(str, range(len(some))))
+        yield Cohort("nameless", ids, START, signals, some, pd.DataFrame(index=list(ids)), "simulated")

@@ -27,6 +27,7 @@ from twinlab.pipeline.attribute_evidence import (
     take_days,
 )
 from twinlab.pipeline.composition import load_cohort
+from twinlab.pipeline.update_evidence import leave_updates, need_federation
 from twinlab.release import Message, Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.threat import Claims, PublicKnowledge, ThreatModel
@@ -52,6 +53,32 @@ class AttributeResult:
     left_out: tuple[str, ...]
     threat: ThreatModel
     transcript: Transcript = field(repr=False)
+    _scored: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+
+    def list_guesses(self, attribute: str) -> pd.DataFrame:
+        """Who the attacker says has an attribute, beside the truth: target, guess, truth, sureness, is_right.
+
+        So many are named as have it: an attacker knows how common an illness is. The surest come first.
+
+        Raises:
+          SpecificationError: if the attribute was not guessed.
+        """
+        if attribute not in self._scored:
+            raise SpecificationError(f"attribute: expected one of {', '.join(self._scored)}, got {attribute!r}")
+        scores, has = self._scored[attribute]
+        rank = pd.Series(scores).rank(pct=True, method="first").to_numpy()
+        says = rank > 1 - has.mean()
+        words = np.array([f"no {attribute}", attribute])
+        guesses = pd.DataFrame(
+            {
+                "target": [f"person {number}" for number in range(1, len(scores) + 1)],
+                "guess": words[says.astype(int)],
+                "truth": words[has.astype(int)],
+                "sureness": np.where(says, rank, 1 - rank),
+                "is_right": says == has,
+            }
+        )
+        return guesses.iloc[np.argsort(-rank, kind="stable")].reset_index(drop=True)
 
     @property
     def sentence(self) -> str:
@@ -84,8 +111,11 @@ def attack_attributes(
 
     Args:
       people: who do not exist; an experiment's are loaded or simulated. Private.
-      from_: what the attacker sees of each: "readings", "noisy readings", "forecasts" of each next hour, or personal
-        "heads". The last two follow everybody's twin, some ten seconds for 400 people and 14 days.
+      from_: what the attacker sees of each: "readings", "noisy readings", "forecasts" of each next hour, personal
+        "heads", or "answers": what their twins say a walk of half an hour would change, asked four times a day on the
+        last four days, and how sure they are. The last three follow everybody's twin, some ten seconds for 400 people
+        and 14 days; answers take twice that. Or "updates": what devices of a federated experiment send in its first
+        round, masked or encrypted where it says so.
       attributes: which to guess, of `ATTRIBUTES`; all when None.
       n_people: how many people; all when None.
       n_days: from how many days of each; public.
@@ -108,7 +138,10 @@ def attack_attributes(
     avoid = people.cohort.seed if isinstance(people, Experiment) and isinstance(people.cohort, SimulatedCohort) else -1
     others = draw_others(n_others, n_days, cohort.signals, avoid, progress)
     days = take_days(cohort, n_days)
-    left = leave_behind(from_, days, take_days(others, n_days), cohort.signals, twin, sense, seed, progress)
+    if from_ == "updates":
+        left = leave_updates(need_federation(people), days, take_days(others, n_days), cohort.signals)
+    else:
+        left = leave_behind(from_, days, take_days(others, n_days), cohort.signals, twin, sense, seed, progress)
     known = f"everybody's sex and decade of age, and {n_others} simulated people's attributes and {from_}"
     threat = ThreatModel("attribute", "server", known)
     attacker = _Attacker(left, cohort.attributes, others.attributes, from_, threat, seed)
@@ -118,15 +151,18 @@ def attack_attributes(
             f"attributes: expected one that at least {LEAST_PEOPLE} people have and {LEAST_PEOPLE} lack, got none "
             f"among {cohort.n_people} people; study more people"
         )
-    findings = [
-        measure_attribute(*attacker.guess(name), secrets[name].to_numpy(), name, from_, seed)
-        for name in wanted
-        if splits[name]
-    ]
+    claims = {name: attacker.guess(name) for name in wanted if splits[name]}
+    truth = {name: secrets[name].to_numpy() for name in claims}
+    findings = [measure_attribute(*claims[name], truth[name], name, from_, seed) for name in claims]
     findings.sort(key=lambda each: -each.table[0]["advantage"])
     table = pd.DataFrame([row for each in findings for row in each.table])
     return AttributeResult(
-        tuple(findings), table, tuple(name for name in wanted if not splits[name]), threat, attacker.transcript
+        tuple(findings),
+        table,
+        tuple(name for name in wanted if not splits[name]),
+        threat,
+        attacker.transcript,
+        {name: (each[0].scores, truth[name]) for name, each in claims.items()},
     )
 
 
@@ -212,8 +248,8 @@ def _splits(has: pd.Series) -> bool:
 def _check(from_: str, wanted: Sequence[str], n_people: int | None, n_days: int, n_others: int) -> None:
     """All faults at once."""
     faults = []
-    if from_ not in SOURCES:
-        faults.append(f"from_: expected one of {', '.join(SOURCES)}, got {from_!r}")
+    if from_ not in (*SOURCES, "updates"):
+        faults.append(f"from_: expected one of {', '.join(SOURCES)}, updates, got {from_!r}")
     unknown = [name for name in wanted if name not in ATTRIBUTES]
     if unknown or not wanted:
         faults.append(f"attributes: expected some of {', '.join(ATTRIBUTES)}, got {', '.join(unknown) or 'none'}")

@@ -15,7 +15,6 @@ from twinlab.errors import SpecificationError, TrustBoundaryError
 from twinlab.evaluation.linkage import extrapolate_linkage, measure_linkage, measure_uniqueness
 from twinlab.experiment import BayesianTwin, Experiment, NoisyReadings, SimulatedCohort
 from twinlab.finding import Finding
-from twinlab.learn_choice import FederatedLearning
 from twinlab.pipeline.attacker_view import let_attack
 from twinlab.pipeline.composition import load_cohort
 from twinlab.pipeline.linkage_evidence import (
@@ -30,7 +29,7 @@ from twinlab.pipeline.linkage_evidence import (
     prepare_traffic,
     split_days,
 )
-from twinlab.pipeline.update_evidence import prepare_updates
+from twinlab.pipeline.update_evidence import need_federation, prepare_updates
 from twinlab.release import Transcript
 from twinlab.roles import Progress, report_nothing
 from twinlab.threat import Claims, PublicKnowledge, ThreatModel
@@ -168,7 +167,7 @@ def link_people(
     if by == "points":
         return _single_out(prepare_points(released, rng, n_points, days.nameless, guarantee), n_points, said)
     if by == "updates":
-        evidence = prepare_updates(_need_federation(people), days, rng, progress)
+        evidence = prepare_updates(need_federation(people), days, rng, progress)
     elif by == "heads":
         twin = people.twin if isinstance(people, Experiment) else BayesianTwin()
         evidence = prepare_heads(days, rng, twin, progress)
@@ -177,15 +176,6 @@ def link_people(
     else:
         evidence = prepare_profile(released, rng, guarantee)
     return _link(evidence, said, one_to_one, seed, cohort.origin == "simulated")
-
-
-def _need_federation(people: Cohort | Experiment) -> Experiment:
-    """The experiment whose devices send updates."""
-    if isinstance(people, Experiment) and isinstance(people.learn, FederatedLearning):
-        return people
-    raise SpecificationError(
-        "by: updates are sent in a federated experiment; give one with learn = 'federated', or choose by = 'profile'"
-    )
 
 
 def _link(evidence: Evidence, said: dict[str, Any], one_to_one: bool, seed: int, is_simulated: bool) -> LinkageResult:

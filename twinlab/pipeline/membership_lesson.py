@@ -14,6 +14,14 @@ from twinlab.experiment import Experiment
 from twinlab.finding import Finding
 from twinlab.learn_choice import FederatedLearning, FederatedPrivacy, PersonPrivacy
 from twinlab.pipeline.attacker_view import let_attack
+from twinlab.pipeline.linear_shadowing import (
+    HEAD_THREAT,
+    ROUNDS_THREAT,
+    SIGHTS,
+    Sight,
+    train_head_shadows,
+    train_round_shadows,
+)
 from twinlab.pipeline.shadowing import (
     ROWS_PER_EPOCH,
     Shadows,
@@ -33,6 +41,8 @@ THREAT = ThreatModel(
     "on, half of whom took part",
 )
 _NAMES = {"loss": "one threshold on the loss", "lira": "LiRA", "lira_offline": "LiRA offline", "rmia": "RMIA"}
+_THREATS: dict[Sight, ThreatModel] = {"weights": THREAT, "rounds": ROUNDS_THREAT, "head": HEAD_THREAT}
+_SEEN: dict[Sight, str] = {"weights": "", "rounds": ", every round seen", "head": ", pooled head"}
 _LEAST_SHADOWS = 8
 
 
@@ -58,6 +68,7 @@ class MembershipResult:
 def attack_membership(
     experiment: Experiment,
     *,
+    sees: Sight = "weights",
     n_shadows: int = 64,
     n_targets: int | None = None,
     method: MembershipMethod = "lira",
@@ -74,6 +85,8 @@ def attack_membership(
     Args:
       experiment: public: who, which twin, how the shared part is learned. Where people are simulated, each model trains
         on as many as the experiment has; else on half of its people.
+      sees: released "weights"; of a federation the model after every one of its "rounds", as every device gets it,
+        secure sum or not; or a pooled ridge "head" alone, on public features, of open training.
       n_shadows: models trained in all, at least 8.
       n_targets: how many of them are attacked; all when None.
       method: of the finding; one threshold on the loss stands beside it.
@@ -87,7 +100,8 @@ def attack_membership(
       Finding, table and curves.
 
     Raises:
-      SpecificationError: if there are too few shadows, more targets than models, or no such method.
+      SpecificationError: if there are too few shadows, more targets than models, no such method, or the experiment's
+        learning shows no such thing.
     """
     n_targets = n_shadows if n_targets is None else n_targets
     if n_shadows < _LEAST_SHADOWS or not 1 <= n_targets <= n_shadows or method not in METHODS:
@@ -95,12 +109,19 @@ def attack_membership(
             f"membership: expected n_shadows of at least {_LEAST_SHADOWS}, 1 to n_shadows targets, and a method among "
             f"{', '.join(METHODS)}, got {n_shadows} shadows, {n_targets} targets, method {method!r}"
         )
+    if sees not in SIGHTS:
+        raise SpecificationError(f"sees: expected one of {', '.join(SIGHTS)}, got {sees!r}")
     pool = draw_pool(experiment, progress)
     members = draw_members(n_shadows, pool.n_people, seed)
-    shadows = train_shadows(experiment, pool, members, seed, progress, rows_per_epoch)
-    name = name or _name_target(experiment)
+    if sees == "rounds":
+        shadows = train_round_shadows(experiment, pool, members, progress)
+    elif sees == "head":
+        shadows = train_head_shadows(experiment, pool, members, progress)
+    else:
+        shadows = train_shadows(experiment, pool, members, seed, progress, rows_per_epoch)
+    name = name or _name_target(experiment) + _SEEN[sees]
     methods: tuple[MembershipMethod, ...] = (method,) if method == "loss" else (method, "loss")
-    claims = {_NAMES[each]: claim_members(shadows, each, n_targets) for each in methods}
+    claims = {_NAMES[each]: claim_members(shadows, each, n_targets, _THREATS[sees]) for each in methods}
     truth = members[:n_targets]
     finding = measure_membership(claims, truth, name[:1].upper() + name[1:], seed)
     table = pd.DataFrame(list(finding.table)).assign(target=name, promised_ceiling=_promise(experiment))
@@ -110,7 +131,9 @@ def attack_membership(
     return MembershipResult(finding, table, pd.concat(curves, ignore_index=True))
 
 
-def claim_members(shadows: Shadows, method: MembershipMethod, n_targets: int) -> list[Claims]:
+def claim_members(
+    shadows: Shadows, method: MembershipMethod, n_targets: int, threat: ThreatModel = THREAT
+) -> list[Claims]:
     """What the attacker says of each target in turn, from its release and the other models alone."""
     found = []
     for target in range(n_targets):
@@ -124,8 +147,8 @@ def claim_members(shadows: Shadows, method: MembershipMethod, n_targets: int) ->
         release, transcript = shadows.releases[target], Transcript()
         n_bytes = sum(value.numel() * value.element_size() for value in release.values())
         guarantee = NoGuarantee("under attack")
-        transcript.record(Message("trainer", "public", "weights", n_bytes, shadows.seconds, release, guarantee))
-        found.append(let_attack(attack_with_shadows, transcript, PublicKnowledge(facts=facts), THREAT))
+        transcript.record(Message("trainer", threat.access, "weights", n_bytes, shadows.seconds, release, guarantee))
+        found.append(let_attack(attack_with_shadows, transcript, PublicKnowledge(facts=facts), threat))
     return found
 
 

@@ -228,11 +228,11 @@ def _train_backbones(
         return -np.log((loss / count.clamp(min=1)).clamp(min=1e-12).double().numpy())
 
     releases = tuple(fleet.model(trained, model) for model in range(len(members)))
-    once = _read_once(measure)
+    once = read_once(measure)
     return Shadows(members, releases, once, once, np.stack([once(each) for each in releases]), seconds)
 
 
-def _read_once(measure: Measure) -> Measure:
+def read_once(measure: Measure) -> Measure:
     """A measure that takes a while, and so remembers what it found for the same weights."""
     known: dict[bytes, np.ndarray] = {}
 
@@ -260,7 +260,7 @@ def _train_private(
     assert isinstance(settings.noise_multiplier, float)
     assert isinstance(settings.n_steps, int)
     strength = find_strength(settings.noise_multiplier, settings.n_steps, settings.sampling_probability)
-    return _judge_weights(weights, products, _mean_squares(start, pool), geometry, members, strength, seconds)
+    return judge_weights(weights, products, list_mean_squares(start, pool), geometry, members, strength, seconds)
 
 
 def _train_federated(experiment: Experiment, pool: Cohort, members: np.ndarray, progress: Progress) -> Shadows:
@@ -281,10 +281,10 @@ def _train_federated(experiment: Experiment, pool: Cohort, members: np.ndarray, 
     seconds = (time.perf_counter() - begin) / len(members)
     products, learn = make_products(ground.start, pool), read_federated(experiment)
     share = min(1.0, (learn.clients_per_round or math.inf) / members[0].sum())
-    return _judge_weights(
+    return judge_weights(
         torch.stack(weights),
         products,
-        _mean_squares(ground.start, pool),
+        list_mean_squares(ground.start, pool),
         ground.geometry,
         members,
         find_strength(find_noise_multiplier(experiment), learn.n_rounds, share),
@@ -311,7 +311,7 @@ def find_strength(noise_multiplier: float, n_steps: int, share: float = 1.0) -> 
     return 1 / (4 * (noise_multiplier / share) ** 2 / n_steps + _PULLS_CHANGE)
 
 
-def _mean_squares(start: Population, pool: Cohort) -> Tensor:
+def list_mean_squares(start: Population, pool: Cohort) -> Tensor:
     """(person, band and target): mean squared answer over known rows."""
     found = []
     for bands in list_training_rows(start, pool):
@@ -323,7 +323,7 @@ def _mean_squares(start: Population, pool: Cohort) -> Tensor:
     return torch.cat(found)
 
 
-def _judge_weights(
+def judge_weights(
     weights: Tensor,
     products: PersonProducts,
     squares: Tensor,
@@ -349,14 +349,25 @@ def _judge_weights(
         moved = torch.linalg.solve(geometry, (release["forecast_mean"] - middle).T).T
         return discount_others((pull @ moved.flatten()).double().numpy(), alike, strength)
 
+    signals = np.stack([measure(each) for each in releases])
+    return Shadows(members, releases, measure, judge_loss(products, squares), signals, seconds)
+
+
+def judge_loss(products: PersonProducts, squares: Tensor) -> Measure:
+    """Minus the mean squared error of released pooled weights (target, feature) on each person's rows.
+
+    Args:
+      products: of the pool; private.
+      squares: from `list_mean_squares`; private.
+    """
+
     def measure_loss(release: State) -> np.ndarray:
-        own = release["forecast_mean"]
+        own = release["forecast_mean"].to(products.gram.dtype)
         fitted = torch.einsum("ptfg,tg->ptf", products.gram, own)
         loss = (fitted * own).sum(2) - 2 * (products.right * own).sum(2) + squares
         return -loss.mean(1).double().numpy()
 
-    signals = np.stack([measure(each) for each in releases])
-    return Shadows(members, releases, measure, measure_loss, signals, seconds)
+    return measure_loss
 
 
 def find_promised_ceiling(epsilon: float, delta: float, accused: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ from twinlab.attacks.linkage import attack_by_heads
 from twinlab.cohorts.cohort import Cohort
 from twinlab.cohorts.person import draw_people
 from twinlab.cohorts.simulator import START, simulate
-from twinlab.errors import ProtocolError
+from twinlab.errors import ProtocolError, SpecificationError
 from twinlab.experiment import Experiment
+from twinlab.learn_choice import FederatedLearning
+from twinlab.pipeline.attribute_evidence import LeftBehind
 from twinlab.pipeline.federating import federate, make_book, prepare_federation
 from twinlab.pipeline.linkage_evidence import Days, Evidence, split_days
 from twinlab.protection.federated.grid import DEVICE, FIRST_NODE, SERVER
@@ -24,6 +28,19 @@ from twinlab.threat import PublicKnowledge, ThreatModel
 #: which look alike throughout, more would tell no more.
 _MOST_NUMBERS = 256
 _N_REFERENCE, _REFERENCE_SEED = 150, 22_000
+
+
+def need_federation(people: Cohort | Experiment) -> Experiment:
+    """The experiment whose devices send updates.
+
+    Raises:
+      SpecificationError: if there is none.
+    """
+    if isinstance(people, Experiment) and isinstance(people.learn, FederatedLearning):
+        return people
+    raise SpecificationError(
+        "updates: only a federated experiment has them; give one with learn = 'federated', or attack something else"
+    )
 
 
 def collect_updates(experiment: Experiment, values: np.ndarray, signals: tuple[str, ...]) -> Message:
@@ -70,28 +87,51 @@ def prepare_updates(experiment: Experiment, days: Days, rng: np.random.Generator
       rng: who shuffles the second.
       progress: told after each round.
     """
-    people = draw_people(_N_REFERENCE, _REFERENCE_SEED)
-    own = simulate(people, 2 * days.n_days, _REFERENCE_SEED, progress=progress).cohort.select(signals=days.signals)
-    others = split_days(own, days.n_days)
-    in_the_clear = experiment.with_({"learn.aggregation": "plain", "learn.privacy": "unprotected"})
-    known: list[Message] = []
-    for protocol, values in (
-        (experiment, days.named),
-        (in_the_clear, others.named),
-        (in_the_clear, others.nameless),
-        (experiment, days.nameless),
-    ):
-        known.append(collect_updates(protocol, values, days.signals))
-        progress("a round of updates", len(known), 4)
+    reference = _send_in_the_clear(_open(experiment), days.n_days, days.signals)
+    progress("a round of updates", 1, 3)
+    known = []
+    for values in (days.named, days.nameless):
+        known.append(collect_updates(experiment, values, days.signals))
+        progress("a round of updates", 1 + len(known), 3)
     order = rng.permutation(len(days.nameless))
-    seen = known[3]
-    message = Message(
-        *(seen.sender, seen.receiver, seen.kind, seen.n_bytes, seen.seconds, seen.payload[order], seen.guarantee),
-        n_messages=seen.n_messages,
-    )
-    facts = {"named": known[0].payload, "reference": np.stack([each.payload for each in known[1:3]], axis=1)}
+    named, seen = known
+    width = min(reference.shape[2], seen.payload.shape[1])
+    message = replace(seen, payload=seen.payload[order, :width])
+    facts = {"named": named.payload[:, :width], "reference": reference[:, :, :width]}
     threat = ThreatModel("linkage", SERVER, f"whose updates of {days.n_days} earlier days are whose, and the protocol")
     return Evidence(attack_by_heads, message, PublicKnowledge(facts=facts), threat, order)
+
+
+@lru_cache(maxsize=4)
+def _send_in_the_clear(experiment: Experiment, n_days: int, signals: tuple[str, ...]) -> np.ndarray:
+    """Updates (person, time, number) of two times of simulated people of the attacker's own; public."""
+    people = draw_people(_N_REFERENCE, _REFERENCE_SEED)
+    own = simulate(people, 2 * n_days, _REFERENCE_SEED).cohort.select(signals=signals)
+    days = split_days(own, n_days)
+    return np.stack(
+        [collect_updates(experiment, each, signals).payload for each in (days.named, days.nameless)], axis=1
+    )
+
+
+def leave_updates(
+    experiment: Experiment, values: np.ndarray, others: np.ndarray, signals: tuple[str, ...]
+) -> LeftBehind:
+    """Updates of people in question, as sent, and of the attacker's own people, in the clear.
+
+    Args:
+      experiment: public; its `learn` is federated.
+      values, others: (person, hour, signal), whole days; the first private.
+      signals: of the last axis.
+    """
+    sent = collect_updates(experiment, values, signals)
+    own = collect_updates(_open(experiment), others, signals)
+    width = min(sent.payload.shape[1], own.payload.shape[1])
+    return LeftBehind(sent.payload[:, :width], own.payload[:, :width], sent.guarantee)
+
+
+def _open(experiment: Experiment) -> Experiment:
+    """The same federation where nothing hides an update, as an attacker runs it on people of its own."""
+    return experiment.with_({"learn.aggregation": "plain", "learn.privacy": "unprotected"})
 
 
 def _read_numbers(payload: dict[str, Any]) -> np.ndarray | None:
