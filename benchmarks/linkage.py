@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,16 @@ from twinlab.pipeline.composition import load_cohort
 from twinlab.pipeline.linkage_evidence import split_days
 from twinlab.pipeline.linking import link_people
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 #: Nothing was tuned on this seed.
 SEED = 2024
 N_DAYS = 14
+#: People from whom top-1 among many more is foretold.
+N_FEW = 300
 FITBIT = Path(__file__).resolve().parents[2] / "shared" / "data" / "fitbit"
 
 
@@ -90,9 +98,6 @@ def measure_simulated(sizes: tuple[int, ...], context: dict[str, Any]) -> None:
         lived = time.perf_counter()
         found = link_people(cohort, n_days=N_DAYS)
         seconds = time.perf_counter() - lived
-        steps = link_people(cohort, n_days=N_DAYS, signals=("steps",))
-        n_there = int(steps.table["targets"].iloc[0])
-        foretold = link_people(cohort, n_days=N_DAYS, signals=("steps",), n_people=max(sizes[0], n_people // 10))
         print(
             f"SIMULATED, {n_people} people, lived in {lived - begin:.0f} s, linked in {seconds:.1f} s. {found.sentence}"
         )
@@ -102,9 +107,10 @@ def measure_simulated(sizes: tuple[int, ...], context: dict[str, Any]) -> None:
             "control": found.finding.control,
             "named_open_world": float(found.table["named_open_world"].iloc[0]),
             "seconds": round(seconds, 2),
-            "steps_only": steps.finding.value,
-            "steps_only_foretold": foretold.extrapolate([n_there]).to_dict("records")[0],
+            "peak_gb": find_peak_gb(),
         }
+        if n_people > N_FEW:
+            context[f"foretold_{n_people}"] = compare_with_foretold(cohort)
         if n_people == sizes[0]:
             context["defences"] = {
                 "traffic": link_people(cohort, by="traffic").finding.value,
@@ -112,6 +118,32 @@ def measure_simulated(sizes: tuple[int, ...], context: dict[str, Any]) -> None:
                 "noise_24_a_day": link_people(cohort, sense=NoisyReadings(epsilon=24.0)).finding.value,
                 "noise_500_a_day": link_people(cohort, sense=NoisyReadings(epsilon=500.0)).finding.value,
             }
+
+
+def compare_with_foretold(cohort: Cohort) -> list[dict[str, Any]]:
+    """Top-1 among more and more people, measured, beside what the first few of them foretold; by signals."""
+    rows = []
+    for signals in (cohort.signals, ("heart_rate_bpm",), ("steps",)):
+        every = link_people(cohort, n_days=N_DAYS, signals=signals)
+        few = link_people(cohort, n_days=N_DAYS, signals=signals, n_people=N_FEW)
+        n_there = int(every.table["targets"].iloc[0])
+        sizes = [size for size in (100, 1000) if size < n_there] + [n_there]
+        name = "all signals" if len(signals) > 1 else signals[0]
+        measured, foretold = (each.extrapolate(sizes).to_dict("records") for each in (every, few))
+        for size, one, other in zip(sizes, measured, foretold, strict=True):
+            row = {"signals": name, "n_people": size, "measured": one["top_1"], "foretold": other["top_1"]}
+            rows.append({**row, "low": other["low"], "high": other["high"], "extrapolated": other["extrapolated"]})
+            print(f"  {name:15s} {size:6d} people: {one['top_1']:.1%} named; the first {N_FEW} foretold "
+                  f"{other['top_1']:.1%} ({other['low']:.1%} to {other['high']:.1%})")  # fmt: skip
+    return rows
+
+
+def find_peak_gb() -> float | None:
+    """Most memory that this process has had at once, where the system tells."""
+    if resource is None:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2)
 
 
 def main() -> None:

@@ -14,3 +14,14 @@ def fitbit_folder() -> Path:
     if not folder.is_dir():
         pytest.skip("NO REAL DATA: set TWINLAB_FITBIT to the folder of a Fitbit export to run this test")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sweeps_of_their_own(tmp_path_factory):
+    """Tests, and what they start, keep sweeps in a folder of their own."""
+    before = os.environ.get("TWINLAB_SWEEPS")
+    os.environ["TWINLAB_SWEEPS"] = str(tmp_path_factory.mktemp("sweeps"))
+    yield
+    os.environ.pop("TWINLAB_SWEEPS")
+    if before is not None:
+        os.environ["TWINLAB_SWEEPS"] = before

@@ -224,3 +224,10 @@ def test_a_network_is_asked_only_where_it_can_be_computed_on_encrypted_numbers()
     assert square.ask.query == "network_forecast"
     with pytest.raises(IncompatibleChoicesError, match="no room for the noise that hides the key"):
         square.with_({"ask.share_results": True})
+
+
+def test_changes_are_read_and_never_written_to():
+    shared = {"kind": "federated"}
+    changes = {"learn": shared, "learn.aggregation": {"kind": "secure"}}
+    assert Experiment().with_(changes).learn.aggregation.kind == "secure"
+    assert shared == {"kind": "federated"}

@@ -47,6 +47,7 @@ def test_the_twin_meets_a_few_simulated_people(tmp_path):
     assert "told and true effects of 8 people" in text
 
 
+@pytest.mark.thorough
 def test_the_twin_meets_real_people(fitbit_folder, tmp_path):
     text = read_texts(run("01", tmp_path, cohort="fitbit", path=str(fitbit_folder), person=3, walk_minutes=45))
     assert "the truth is not known" in text

@@ -38,7 +38,21 @@ if TYPE_CHECKING:
     )
     from twinlab.pipeline import Result, load_cohort, run
     from twinlab.pipeline.account import open_ledger
+    from twinlab.pipeline.aggregate_lesson import attack_aggregate, compare_aggregates
+    from twinlab.pipeline.attack_matrix import (
+        attack_everything,
+        choose_defences,
+        choose_matrix_experiment,
+        list_attacks,
+    )
     from twinlab.pipeline.attribute_lesson import attack_attributes, compare_attribute_sources
+    from twinlab.pipeline.canary_audit import audit_release
+    from twinlab.pipeline.canary_lesson import (
+        ReleaseUnderAudit,
+        choose_canary_releases,
+        compare_releases,
+        draw_days_table,
+    )
     from twinlab.pipeline.devices import explore_devices
     from twinlab.pipeline.dishonest_server import play_dishonest_server
     from twinlab.pipeline.encrypted_lesson import EncryptedLesson
@@ -47,6 +61,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.inversion_lesson import invert_twins
     from twinlab.pipeline.joining import attack_joining
     from twinlab.pipeline.linking import link_people, trace_linkage, trace_uniqueness
+    from twinlab.pipeline.matching_lesson import MATCHING_SETTINGS, draw_day_rows
     from twinlab.pipeline.membership_lesson import attack_membership, choose_membership_targets, compare_membership
     from twinlab.pipeline.mirror import hold_mirror
     from twinlab.pipeline.place import Scenario
@@ -54,7 +69,9 @@ if TYPE_CHECKING:
     from twinlab.pipeline.reconstruction import attack_updates, draw_twin_rows
     from twinlab.pipeline.secure_lesson import SecureLesson
     from twinlab.pipeline.sensor_lesson import SensorLesson
+    from twinlab.pipeline.sweeping import sweep
     from twinlab.pipeline.table_lesson import attack_table, choose_table_releases, compare_tables, draw_people_tables
+    from twinlab.pipeline.table_release import HistogramRelease, Released
     from twinlab.pipeline.trapped_model import offer_models
     from twinlab.protection import differential_privacy, homomorphic
     from twinlab.protection.federated import secure_sum
@@ -69,6 +86,8 @@ _HOMES = {
     "differential_privacy": "twinlab.protection.differential_privacy",
     "homomorphic": "twinlab.protection.homomorphic",
     "secure_sum": "twinlab.protection.federated.secure_sum",
+    "draw_day_rows": "twinlab.pipeline.matching_lesson:draw_day_rows",
+    "MATCHING_SETTINGS": "twinlab.pipeline.matching_lesson:MATCHING_SETTINGS",
     "attack_updates": "twinlab.pipeline.reconstruction:attack_updates",
     "draw_twin_rows": "twinlab.pipeline.reconstruction:draw_twin_rows",
     "attack_attributes": "twinlab.pipeline.attribute_lesson:attack_attributes",
@@ -87,6 +106,17 @@ _HOMES = {
     "trace_linkage": "twinlab.pipeline.linking:trace_linkage",
     "trace_uniqueness": "twinlab.pipeline.linking:trace_uniqueness",
     "audit_local_mechanism": "twinlab.attacks.local_audit:audit_local_mechanism",
+    "sweep": "twinlab.pipeline.sweeping:sweep",
+    "attack_everything": "twinlab.pipeline.attack_matrix:attack_everything",
+    "choose_defences": "twinlab.pipeline.attack_matrix:choose_defences",
+    "choose_matrix_experiment": "twinlab.pipeline.attack_matrix:choose_matrix_experiment",
+    "list_attacks": "twinlab.pipeline.attack_matrix:list_attacks",
+    "attack_aggregate": "twinlab.pipeline.aggregate_lesson:attack_aggregate",
+    "compare_aggregates": "twinlab.pipeline.aggregate_lesson:compare_aggregates",
+    "audit_release": "twinlab.pipeline.canary_audit:audit_release",
+    "choose_canary_releases": "twinlab.pipeline.canary_lesson:choose_canary_releases",
+    "draw_days_table": "twinlab.pipeline.canary_lesson:draw_days_table",
+    "compare_releases": "twinlab.pipeline.canary_lesson:compare_releases",
     "check": "twinlab.course:check",
     "examine_machine": "twinlab.commands.doctor:examine_machine",
     "SpecificationError": "twinlab.errors:SpecificationError",
@@ -128,11 +158,15 @@ _HOMES = {
     "offer_models": "twinlab.pipeline.trapped_model:offer_models",
     "Message": "twinlab.release:Message",
     "NoGuarantee": "twinlab.release:NoGuarantee",
+    "ReleaseUnderAudit": "twinlab.pipeline.canary_lesson:ReleaseUnderAudit",
+    "Released": "twinlab.pipeline.table_release:Released",
+    "HistogramRelease": "twinlab.pipeline.table_release:HistogramRelease",
     "Release": "twinlab.release:Release",
     "Transcript": "twinlab.release:Transcript",
 }
 
 __all__ = [
+    "MATCHING_SETTINGS",
     "BayesianTwin",
     "BudgetExhaustedError",
     "CentralLearning",
@@ -146,6 +180,7 @@ __all__ = [
     "FederatedPrivacy",
     "Finding",
     "FitbitCohort",
+    "HistogramRelease",
     "Message",
     "NoGuarantee",
     "NoisyReadings",
@@ -155,6 +190,8 @@ __all__ = [
     "ReadingsCohort",
     "RecordPrivacy",
     "Release",
+    "ReleaseUnderAudit",
+    "Released",
     "Result",
     "Scenario",
     "SecureLesson",
@@ -166,21 +203,31 @@ __all__ = [
     "Transcript",
     "TwinlabError",
     "Unprotected",
+    "attack_aggregate",
     "attack_attributes",
+    "attack_everything",
     "attack_joining",
     "attack_membership",
     "attack_table",
     "attack_updates",
     "audit_local_mechanism",
+    "audit_release",
     "charts",
     "check",
+    "choose_canary_releases",
+    "choose_defences",
+    "choose_matrix_experiment",
     "choose_membership_targets",
     "choose_table_releases",
+    "compare_aggregates",
     "compare_attribute_sources",
     "compare_membership",
+    "compare_releases",
     "compare_tables",
     "datasets",
     "differential_privacy",
+    "draw_day_rows",
+    "draw_days_table",
     "draw_people_tables",
     "draw_twin_rows",
     "examine_machine",
@@ -191,12 +238,14 @@ __all__ = [
     "homomorphic",
     "invert_twins",
     "link_people",
+    "list_attacks",
     "load_cohort",
     "offer_models",
     "open_ledger",
     "play_dishonest_server",
     "run",
     "secure_sum",
+    "sweep",
     "trace_linkage",
     "trace_uniqueness",
     "widgets",

@@ -4,6 +4,7 @@ import argparse
 import ast
 import importlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ _EXAMPLES = """examples:
   python -m twinlab doctor
   python -m twinlab notebook 01 -p n_people 30 --set twin.process_noise=0.02
   python -m twinlab run experiment.toml --set cohort.n_people=30 --json
+  python -m twinlab sweep --grid learn.privacy.epsilon=0.5,1,2 --grid seed=0,1 --set learn.privacy=person
   python -m twinlab federated export my-federation --set cohort=shipped
 """
 
@@ -82,6 +84,7 @@ def _build_parser() -> argparse.ArgumentParser:
     frontier.add_argument("--json", action="store_true", help="print the table as JSON")
     frontier.add_argument("--yes", action="store_true", help="spend real people's budget on it; asked for before")
     _add_changes(frontier)
+    _add_sweep(add("sweep", _sweep, "measure every combination of some choices, each once, as a table"))
     notebook = add("notebook", _run_notebook, "run one notebook headless, strictly")
     notebook.add_argument("name", help="its path, its name, or its number")
     notebook.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
@@ -118,6 +121,18 @@ def _add_frontier(command: argparse.ArgumentParser) -> None:
     _add_changes(command)
 
 
+def _add_sweep(command: argparse.ArgumentParser) -> None:
+    command.add_argument("experiment", nargs="?", help="a TOML file; the default experiment without one")
+    text = "a field and its values, such as seed=0,1; once for each field"
+    command.add_argument("--grid", action="append", required=True, metavar="FIELD=VALUE,VALUE", help=text)
+    command.add_argument("--store", type=Path, help="folder of what was measured before; the user's own without one")
+    command.add_argument("--processes", type=int, default=1, help="how many experiments run at once, a core each")
+    command.add_argument("--out", type=Path, help="write the table to this file too, .csv or .parquet")
+    command.add_argument("--json", action="store_true", help="print the table as JSON")
+    command.add_argument("--yes", action="store_true", help="spend real people's budget on it; asked for before")
+    _add_changes(command)
+
+
 def _add_changes(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
@@ -142,6 +157,25 @@ def parse_changes(words: Sequence[str]) -> dict[str, Any]:
     if faults:
         raise SpecificationError(f"--set: expected FIELD=VALUE, got {', '.join(map(repr, faults))}")
     return {name.strip(): _parse_value(value) for name, _, value in (word.partition("=") for word in words)}
+
+
+def parse_grid(words: Sequence[str]) -> dict[str, list[Any]]:
+    """`["seed=0,1"]` as a dictionary of typed values; commas inside brackets or quotes belong to a value.
+
+    Raises:
+      SpecificationError: if a word has no `=`, or a field comes twice.
+
+    >>> parse_grid(["seed=0,1", "twin.targets=none,['steps', 'sleep_min']"])
+    {'seed': [0, 1], 'twin.targets': [None, ['steps', 'sleep_min']]}
+    """
+    parts = [word.partition("=") for word in words]
+    names = [name.strip() for name, _, _ in parts]
+    wrong = [word for word, (_, sign, _) in zip(words, parts, strict=True) if not sign]
+    wrong += [f"{name} twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    if wrong:
+        raise SpecificationError(f"--grid: expected FIELD=VALUE,VALUE once for each field, got {', '.join(wrong)}")
+    values = [re.findall(r"(?:\[[^\]]*\]|\{[^}]*\}|'[^']*'|\"[^\"]*\"|[^,])+", text) for _, _, text in parts]
+    return {name: [_parse_value(each.strip()) for each in own] for name, own in zip(names, values, strict=True)}
 
 
 def _parse_value(text: str) -> Any:
@@ -217,6 +251,19 @@ def _trace_frontier(options: argparse.Namespace, _: Sequence[str]) -> int:
     else:
         print(f"\n{table.round(3).to_string(index=False)}\n{exploration.finding(scenario, signal)}")
     return 0
+
+
+def _sweep(options: argparse.Namespace, _: Sequence[str]) -> int:
+    chosen = twinlab.Experiment.from_toml(options.experiment) if options.experiment else twinlab.Experiment()
+    return importlib.import_module("twinlab.commands.sweep").run_sweep(
+        chosen.with_(parse_changes(options.changes)),
+        parse_grid(options.grid),
+        store=options.store,
+        n_processes=options.processes,
+        out=options.out,
+        prints_json=options.json,
+        may_spend=options.yes,
+    )
 
 
 def _federate(options: argparse.Namespace, _: Sequence[str]) -> int:

@@ -259,6 +259,35 @@ _EXERCISES: dict[str, _Exercise] = {
             "nothing": "The ciphers are unbroken, and still: look at the second chart.",
         },
     ),
+    "10.1": _Exercise(
+        _says("part"),
+        "Private training bounds what one person changes in the weights, so who took part cannot be told from them. "
+        "The other questions are asked of readings, and those the trainer holds as before.",
+        (
+            "Go down the column of private training and look for the calm cell.",
+            "Which question is asked of the weights, and not of what was sent?",
+        ),
+        {
+            "none": "Compare the last row under 'nothing' and under 'private training'.",
+            "name": "The trainer still holds every reading, and a routine is a signature.",
+            "illness": "The trainer still holds every reading.",
+            "reading": "The trainer still holds every reading.",
+        },
+    ),
+    "10.2": _Exercise(
+        _says("no", "false"),
+        "The interval holds nothing, and it holds 7 % as well. You may write that this attack, with this knowledge, "
+        "was not shown to beat a guess. A guarantee is another thing.",
+        ("What else is in the interval?", "What would a stronger attack, or a larger cohort, find?"),
+        {"yes": "That nothing was found is not that nothing is there: look at the interval's upper end."},
+    ),
+    "10.3": _Exercise(
+        _near(20.0, 0.01),
+        "Promises for a row add up over a person's rows: 20 rows, 20 times epsilon (group privacy). At epsilon 20 "
+        "nothing is hidden any more.",
+        ("Changing one person changes how many rows?", "Group privacy multiplies epsilon by the size of the group."),
+        {"1": "That is the promise for one row.", "0.05": "More rows make the promise weaker, not stronger."},
+    ),
 }
 
 

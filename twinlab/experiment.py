@@ -8,6 +8,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union
@@ -198,7 +199,7 @@ class Experiment(Choice):
         """
         tree: dict[str, Any] = json.loads(self.model_dump_json())
         for dotted in sorted(changes, key=lambda name: (name.count("."), not name.endswith("kind"))):
-            _set(tree, dotted.split("."), changes[dotted])
+            _set(tree, dotted.split("."), deepcopy(changes[dotted]))  # a deeper field is written into a shallower one
         return type(self)(**tree)
 
     @property

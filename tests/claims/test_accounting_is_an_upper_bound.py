@@ -5,6 +5,7 @@ itself; ours is to be no smaller, and hardly larger. Its optimistic estimate is 
 correct accountant can be below, and that is checked where the oracle's mesh is too coarse to be compared with.
 """
 
+import functools
 import math
 
 import dp_accounting
@@ -38,6 +39,7 @@ SETTINGS = [
 ]
 
 
+@functools.lru_cache  # one description serves all numbers of steps
 def describe_sampled(noise, q, *, pessimistic=True):
     return pld.from_gaussian_mechanism(
         noise, sampling_prob=q, value_discretization_interval=MESH, pessimistic_estimate=pessimistic

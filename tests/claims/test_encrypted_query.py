@@ -61,7 +61,7 @@ def test_linear_answers_are_within_tolerance(
     assert is_planned or (share_results and tolerance < 1e-3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20), SEEDS, SIZES, TOLERANCES, BATCHES, st.booleans())
 def test_network_answers_are_within_tolerance(n_features, n_hidden, seed, size, tolerance, batch, quantum_safe):
     draw = np.random.default_rng(seed)
@@ -75,7 +75,7 @@ def test_network_answers_are_within_tolerance(n_features, n_hidden, seed, size, 
     assert check_plan(model, draw, tolerance, batch, quantum_safe, n_rows=4)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(SEEDS, st.sampled_from([1, 30]))
 def test_deeper_networks_are_within_tolerance_where_they_are_planned(seed, batch):
     draw = np.random.default_rng(seed)
@@ -86,7 +86,7 @@ def test_deeper_networks_are_within_tolerance_where_they_are_planned(seed, batch
     check_plan(model, draw, 1e-3, batch, quantum_safe=False, n_rows=3)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), SEEDS, TOLERANCES, st.sampled_from([1, 30]))
 def test_convolutions_are_within_tolerance(n_channels, n_filters, n_taps, seed, tolerance, batch):
     draw = np.random.default_rng(seed)
@@ -114,7 +114,7 @@ def test_encrypted_heads_are_within_tolerance(n_features, n_outputs, seed, toler
     assert answer.error <= found.expected_error <= tolerance
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(SEEDS, st.sampled_from([1, 3000]))
 def test_the_largest_admitted_rows_do_not_wrap_around(seed, batch):
     """Rows at the corners of what is admitted, far beyond the calibration. Their error may exceed the tolerance, which

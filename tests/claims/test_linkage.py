@@ -1,10 +1,11 @@
 """Claims: removing names protects nobody who is known from another time, and the attack finds nothing where there is
-nothing to find."""
+nothing to find. Encryption hides what a device says; sizes and times of messages name people until both are padded."""
 
 import numpy as np
 import pytest
 
 from twinlab.attacks.linkage import attack_by_profile
+from twinlab.cohorts.cohort import Cohort
 from twinlab.cohorts.fitbit import load_fitbit
 from twinlab.cohorts.person import draw_people
 from twinlab.cohorts.simulator import simulate
@@ -56,6 +57,26 @@ def test_noise_is_named_by_chance(cohort):
     noise = rng.gamma(1, 100, named.shape)
     finding = attack(named, noise, np.arange(len(named)))
     assert finding.value * len(named) < 12
+
+
+def test_sizes_of_encrypted_messages_name_people_until_sizes_and_times_are_padded(cohort):
+    """One right name is expected of a blind guess; 12 or more have a chance below 1e-6."""
+    open_, padded = (link_people(cohort, by="traffic", cover=cover).finding for cover in ("nothing", "sizes and times"))
+    n_people = open_.table[0]["targets"]
+    assert open_.value * n_people >= 12
+    assert padded.value == pytest.approx(padded.baseline) == pytest.approx(1 / n_people)
+
+
+def test_padding_of_sizes_alone_leaves_the_times_of_messages(cohort):
+    """Everybody takes the device off at eight hours of the day that are their own."""
+    rng = np.random.default_rng(0)
+    values = cohort.values.copy().reshape(cohort.n_people, -1, 24, len(cohort.signals))
+    for own in values:
+        own[:, rng.permutation(24)[:8]] = np.nan
+    worn = Cohort("worn", cohort.person_ids, cohort.start, cohort.signals, values.reshape(cohort.values.shape))
+    sizes, both = (link_people(worn, by="traffic", cover=cover).finding for cover in ("sizes", "sizes and times"))
+    assert sizes.interval[0] > 0.5
+    assert both.value == pytest.approx(both.baseline)
 
 
 def test_real_people_are_named_at_least_as_often_as_the_aim_says(fitbit_folder):

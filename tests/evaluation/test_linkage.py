@@ -99,6 +99,17 @@ def test_a_small_group_foretells_a_large_one(spread):
     assert abs(foretold[1]["top_1"] - measured) < abs(naive - measured)
 
 
+def test_what_is_foretold_goes_on_from_what_was_counted():
+    """Half of the people are found nearly always, half hardly ever: no law of two parameters has both."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1, (400, 400))
+    scores[np.arange(400), np.arange(400)] = np.where(np.arange(400) % 2, 5.0, 0.5)
+    counted, one_more, many = extrapolate_linkage(claim(scores), np.arange(400), [400, 401, 4000])
+    assert one_more["extrapolated"]
+    assert many["top_1"] < one_more["top_1"] <= counted["top_1"]
+    assert one_more["top_1"] == pytest.approx(counted["top_1"], abs=0.01)
+
+
 def test_a_perfect_result_promises_no_perfection():
     far = extrapolate_linkage(claim(np.eye(30)), np.arange(30), [30, 10_000])
     assert far[0]["top_1"] == 1

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from twinlab.errors import DataContractError
-from twinlab.evaluation.recovery import bound_mean_share, find_recovered, measure_recovery, score_recovery
+from twinlab.evaluation.recovery import (
+    EXACT_TOLERANCE,
+    bound_mean_share,
+    find_recovered,
+    measure_errors,
+    measure_recovery,
+    score_recovery,
+)
 
 
 def draw_records(n_rows=10, seed=0):
@@ -68,3 +75,38 @@ def test_shapes_that_do_not_fit_are_refused_without_a_value():
         find_recovered(np.zeros((2, 3)), np.zeros((0, 3)))
     with pytest.raises(DataContractError, match="at least one attacked update"):
         measure_recovery([], "Nothing")
+
+
+def test_an_exact_match_has_every_input_right_to_half_a_percent_of_its_spread():
+    records, spread = draw_records(), np.array([1.0, 2.0, 3.0, 1.0, 1.0, 0.0])
+    near, far = records.copy(), records.copy()
+    near[:, 1] += 0.0099
+    far[:, 1] += 0.0101
+    assert measure_errors(near, records, spread)[1].max() < EXACT_TOLERANCE
+    assert measure_errors(far, records, spread)[1].min() > EXACT_TOLERANCE
+    wild = np.array([[1e300] * 6, [np.nan] * 6, [np.inf] * 6])
+    assert measure_errors(np.vstack([wild, near]), records, spread)[1].max() < EXACT_TOLERANCE
+    assert np.isinf(measure_errors(wild, records, spread)[0]).all()
+
+
+def test_the_error_stands_beside_that_of_a_guess_which_claims_as_much():
+    outsiders = draw_records(200, seed=99)
+    truth = [draw_records(10, seed) for seed in range(8)]
+    found = measure_recovery([(each, each) for each in truth], "All", outsiders).table[0]
+    assert (found["exact"], found["blind_exact"], found["error"]) == (1.0, 0.0, 0.0)
+    assert found["blind_error"] > 0.5
+    # whoever claims nothing, or what a blind guess claims, errs as much as that
+    for claims in (np.zeros((0, 6)), np.vstack([outsiders.mean(0), outsiders[:1]])):
+        blind = measure_recovery([(claims, each) for each in truth], "Nothing", outsiders).table[0]
+        assert blind["error"] == pytest.approx(blind["blind_error"], rel=0.05)
+        assert blind["error_low"] < blind["error"] < blind["error_high"]
+    assert "exact" not in measure_recovery([(each, each) for each in truth], "All").table[0]
+
+
+def test_claims_in_the_middle_of_everybody_are_as_near_to_outsiders():
+    outsiders = draw_records(200, seed=99)
+    attempts = [(0.3 * draw_records(10, 50 + seed), draw_records(10, seed)) for seed in range(8)]
+    middle = measure_recovery(attempts, "Middle", outsiders).table[0]
+    assert middle["control_error"] == pytest.approx(middle["error"], rel=0.2)
+    real = measure_recovery([(truth, truth) for _, truth in attempts], "All", outsiders).table[0]
+    assert real["control_error"] > 0.5 > real["error"]

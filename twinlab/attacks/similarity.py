@@ -25,6 +25,8 @@ from twinlab.errors import DataContractError
 _SHRINK_WITHIN, _SHRINK_NAMELESS, _SHRINK_BETWEEN, _DRIFT = 0.1, 0.3, 0.1, 0.1
 #: The mean of fewer series is more theirs than everybody's.
 _LEAST_SERIES = 10
+#: Among 10,000 people all pairs in double precision, a few times over, would take more memory than the scores do.
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,7 +156,9 @@ def _score(
     one, two = expected @ precision, nameless @ np.linalg.inv(of_anybody)
     constant = 0.5 * float(np.linalg.slogdet(of_anybody)[1] - np.linalg.slogdet(of_same)[1])
     alone = ((two - nameless @ precision) * nameless).sum(axis=1)
-    apart = alone[:, None] - (one * expected).sum(axis=1)[None, :]
-    scores = (0.5 * apart + constant).astype(np.float32)
-    scores += (nameless @ one.T).astype(np.float32)
+    theirs = (one * expected).sum(axis=1)
+    scores = np.empty((len(nameless), len(named)), dtype=np.float32)
+    for first in range(0, len(nameless), _ROWS_AT_ONCE):
+        part = slice(first, first + _ROWS_AT_ONCE)
+        scores[part] = 0.5 * (alone[part, None] - theirs) + constant + nameless[part] @ one.T
     return scores

@@ -4,9 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twinlab.charts.attack_matrix import draw_attack_matrix, make_attack_matrix
     from twinlab.charts.attribute import draw_attribute_inference, draw_table_risk
     from twinlab.charts.audit import draw_badge
     from twinlab.charts.budget import draw_budget, make_budget
+    from twinlab.charts.canary import draw_canary
     from twinlab.charts.day import draw_days, draw_rhythm
     from twinlab.charts.device_map import draw_device_map, make_device_map
     from twinlab.charts.encrypted_depth import draw_depth
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from twinlab.charts.flow import draw_flow
     from twinlab.charts.forecast import draw_forecast
     from twinlab.charts.frontier import draw_frontier, make_frontier
+    from twinlab.charts.guesses import draw_guesses, make_guesses
     from twinlab.charts.linkage import draw_linkage_curves, draw_uniqueness
     from twinlab.charts.masking import draw_masking
     from twinlab.charts.meaning import draw_meaning, make_meaning
@@ -49,12 +52,15 @@ if TYPE_CHECKING:
     from twinlab.charts.theme import describe, use_offline_charts
     from twinlab.charts.what_if import draw_what_if
     from twinlab.charts.wire import draw_wire, make_wire
+    from twinlab.charts.worst_attack import draw_worst_attacks
 
 _HOMES = {
     "describe": "theme",
+    "draw_attack_matrix": "attack_matrix",
     "draw_attribute_inference": "attribute",
     "draw_badge": "audit",
     "draw_budget": "budget",
+    "draw_canary": "canary",
     "draw_days": "day",
     "draw_depth": "encrypted_depth",
     "draw_device_map": "device_map",
@@ -64,6 +70,7 @@ _HOMES = {
     "draw_flow": "flow",
     "draw_forecast": "forecast",
     "draw_frontier": "frontier",
+    "draw_guesses": "guesses",
     "draw_key_recovery": "encrypted_leak",
     "draw_linkage_curves": "linkage",
     "draw_masking": "masking",
@@ -93,10 +100,13 @@ _HOMES = {
     "draw_uniqueness": "linkage",
     "draw_what_if": "what_if",
     "draw_wire": "wire",
+    "draw_worst_attacks": "worst_attack",
+    "make_attack_matrix": "attack_matrix",
     "make_budget": "budget",
     "make_device_map": "device_map",
     "make_encrypted_answer": "encrypted_question",
     "make_frontier": "frontier",
+    "make_guesses": "guesses",
     "make_meaning": "meaning",
     "make_mirror": "mirror",
     "make_outlook": "outlook",
@@ -113,9 +123,11 @@ _HOMES = {
 
 __all__ = [
     "describe",
+    "draw_attack_matrix",
     "draw_attribute_inference",
     "draw_badge",
     "draw_budget",
+    "draw_canary",
     "draw_days",
     "draw_depth",
     "draw_device_map",
@@ -125,6 +137,7 @@ __all__ = [
     "draw_flow",
     "draw_forecast",
     "draw_frontier",
+    "draw_guesses",
     "draw_key_recovery",
     "draw_linkage_curves",
     "draw_masking",
@@ -154,10 +167,13 @@ __all__ = [
     "draw_uniqueness",
     "draw_what_if",
     "draw_wire",
+    "draw_worst_attacks",
+    "make_attack_matrix",
     "make_budget",
     "make_device_map",
     "make_encrypted_answer",
     "make_frontier",
+    "make_guesses",
     "make_meaning",
     "make_mirror",
     "make_outlook",

@@ -160,6 +160,12 @@ def simulate(
     return Simulation(cohort, Truth(people, SIMULATED_SIGNALS, true))
 
 
+#: The last few, by number of people, days and seed, up to so many days of people each: some megabytes. Nobody can write
+#: to them.
+_KEPT: dict[tuple[int, int, int], Simulation] = {}
+_MOST_KEPT, _LARGEST_KEPT = 4, 6000
+
+
 def simulate_cohort(choice: SimulatedCohort, progress: Progress = report_nothing) -> Simulation:
     """Draw and simulate the people of an experiment.
 
@@ -167,7 +173,25 @@ def simulate_cohort(choice: SimulatedCohort, progress: Progress = report_nothing
       choice: number of people, days and seed; public.
       progress: told about each day.
     """
-    return simulate(draw_people(choice.n_people, choice.seed), choice.n_days, choice.seed, progress=progress)
+    return simulate_people(choice.n_people, choice.n_days, choice.seed, progress)
+
+
+def simulate_people(n_people: int, n_days: int, seed: int, progress: Progress = report_nothing) -> Simulation:
+    """Draw and simulate people. A few that were simulated just before are not simulated again.
+
+    Args:
+      n_people, n_days, seed: public.
+      progress: told about each day.
+    """
+    key = (n_people, n_days, seed)
+    if key in _KEPT:
+        return _KEPT[key]
+    made = simulate(draw_people(n_people, seed), n_days, seed, progress=progress)
+    if n_people * n_days <= _LARGEST_KEPT:
+        _KEPT[key] = made
+        for oldest in list(_KEPT)[:-_MOST_KEPT]:
+            del _KEPT[oldest]
+    return made
 
 
 def estimate_true_effects(

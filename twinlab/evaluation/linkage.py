@@ -143,7 +143,8 @@ def extrapolate_linkage(
     p is too small to see, and two laws with two parameters each guess at them. One has p Beta distributed over people,
     and top-1 falls slowly, as a power of n; the other has p a normal probability of a normal number, and it falls
     faster. Both take it that some people are much easier to find than others: p near 0 is never rare (a first parameter
-    of at most 1), the normal number has a spread of at least 1/2. The number given is the mean of both; its interval
+    of at most 1), the normal number has a spread of at least 1/2. Either law says by which factor top-1 falls below
+    what was counted among all, since neither meets that exactly. The number given is the mean of both; its interval
     reaches from the lower end of one to the upper end of the other, and is wide far out, as it should be.
     Compare Rocher, Hendrickx and de Montjoye, "A scaling law to model the effectiveness of identification techniques"
     (Nature Communications 16, 2025), who find that two parameters carry far. Half a target that one stranger beats
@@ -171,12 +172,16 @@ def extrapolate_linkage(
     draws = np.random.default_rng(seed).multinomial(len(beaten), counts / counts.sum(), size=_N_DRAWS)
     weights = np.concatenate([counts[None], draws])
     laws = _fit_laws(weights, n_others) if max(sizes, default=2) - 1 > n_others else []
+
+    def count(size: int) -> np.ndarray:
+        shares: np.ndarray = weights @ _chance_of_being_first(n_others, size) / len(beaten)
+        return shares
+
+    here = count(n_others + 1)
     rows: list[dict[str, float | int | bool]] = []
     for size in sizes:
         beyond = size - 1 > n_others
-        tops = (
-            [law(size) for law in laws] if beyond else [weights @ _chance_of_being_first(n_others, size) / len(beaten)]
-        )
+        tops = [here * law(size) / np.maximum(law(n_others + 1), 1e-300) for law in laws] if beyond else [count(size)]
         ends = np.quantile([top[1:] for top in tops], (0.05, 0.95), axis=1)
         row = {"n_people": int(size), "top_1": float(np.mean([top[0] for top in tops]))}
         row |= {"low": float(ends[0].min()), "high": float(ends[1].max())}
@@ -245,7 +250,7 @@ def _check(claims: Claims, truth: np.ndarray) -> None:
 def _shuffle_truth(claims: Claims, truth: np.ndarray, seed: int) -> float:
     """Mean top-1 where the right candidates are dealt anew among the targets."""
     present = np.flatnonzero(truth >= 0)
-    scores = claims.scores[present]
+    scores = claims.scores if len(present) == len(truth) else claims.scores[present]  # a copy takes as much again
     best = scores.max(axis=1)
     n_best = (scores == best[:, None]).sum(axis=1)
     rng = np.random.default_rng(seed)

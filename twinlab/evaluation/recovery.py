@@ -1,7 +1,9 @@
 """How many records an attacker read back from updates: the truth stays here, an attack never sees it.
 
-A record counts as recovered when some candidate lies within a hundredth of its length. A mean error would flatter an
-attack that returns averages (Dimitrov et al., "TabLeak", ICML 2023, score matches beside a guess for that reason).
+A record counts as recovered when some candidate lies within a hundredth of its length. Where public people say what a
+spread is, two more numbers stand beside it, each with a blind guess: exact matches, in which every input is right to
+half a percent of its spread, and the error. An error alone flatters an attack that returns averages ("TabLeak", ICML
+2023, counts matches beside a guess for that reason), and a count alone hides an attack that comes near.
 """
 
 from __future__ import annotations
@@ -16,7 +18,11 @@ from twinlab.finding import Finding
 N_DRAWS = 1000
 #: Largest relative error of a recovered record.
 TOLERANCE = 1e-2
+#: Largest error of each input of an exact match, in multiples of its spread among public people.
+EXACT_TOLERANCE = 5e-3
 _LEVEL = 0.05
+#: A claim further out, in multiples of spread, is nobody's and would drown the rest in rounding.
+_FARTHEST = 1e6
 
 
 def find_recovered(candidates: np.ndarray, truth: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
@@ -56,6 +62,31 @@ def score_recovery(candidates: np.ndarray, truth: np.ndarray, tolerance: float =
     return float(find_recovered(candidates, truth, tolerance).mean())
 
 
+def measure_errors(candidates: np.ndarray, truth: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far the nearest candidate is from each record, in multiples of each input's spread.
+
+    Args:
+      candidates: (candidate, input), what the attacker claims; those that are not finite are passed over.
+      truth: (record, input); private.
+      spread: (input,) of public people; an input that never varies counts as it is.
+
+    Returns:
+      Root mean square over inputs, and the largest over inputs, (record,) each; infinite where nothing is claimed.
+
+    >>> middle, largest = measure_errors(np.array([[1.0, 1.0]]), np.array([[1.0, 4.0]]), np.array([1.0, 2.0]))
+    >>> middle.round(3).tolist(), largest.tolist()
+    ([1.061], [1.5])
+    """
+    scale = np.where(spread > 0, spread, 1.0)
+    claims, records = np.asarray(candidates, dtype=float) / scale, np.asarray(truth, dtype=float) / scale
+    claims = claims[np.isfinite(claims).all(axis=1) & (np.abs(claims).max(axis=1, initial=0.0) < _FARTHEST)]
+    if not len(claims):
+        return np.full(len(records), np.inf), np.full(len(records), np.inf)
+    apart = (records**2).sum(1)[:, None] - 2 * records @ claims.T + (claims**2).sum(1)
+    away = np.abs(claims[apart.argmin(axis=1)] - records)
+    return np.sqrt((away**2).mean(axis=1)), away.max(axis=1)
+
+
 def measure_recovery(
     attempts: Sequence[tuple[np.ndarray, np.ndarray]],
     what: str,
@@ -78,7 +109,11 @@ def measure_recovery(
     Returns:
       `records_recovered`, with a 95 % bootstrap interval over updates. Where all updates give none or all of their
       records there is nothing to draw from, and the interval is Clopper and Pearson's over updates. The table
-      has one row.
+      has one row: share, low, high, updates, records; with outsiders also exact, exact_low, exact_high, blind_exact
+      (share of exact matches), error, error_low, error_high, blind_error, control_error (mean over records of the
+      root mean square over inputs, in multiples of spread). Blind is whoever claims the mean of outsiders and as many
+      of their records as the attack claims; an attack that claims nothing errs as much as that. The control holds the
+      attacker's claims against outsiders: claims in the middle of everybody are near everybody.
 
     Raises:
       DataContractError: if there is no attempt, or shapes do not fit.
@@ -94,7 +129,15 @@ def measure_recovery(
         control = float(np.mean([score_recovery(claims, others, tolerance) for claims, _, others in pairs]))
         guessed = float(np.mean([score_recovery(others, truth, tolerance) for _, truth, others in pairs]))
     n_records = sum(len(each) for each in found)
-    row = {"share": float(shares.mean()), "low": low, "high": high, "updates": len(attempts), "records": n_records}
+    row: dict[str, float] = {
+        "share": float(shares.mean()),
+        "low": low,
+        "high": high,
+        "updates": len(attempts),
+        "records": n_records,
+    }
+    if outsiders is not None:
+        row |= _measure_blindly(attempts, outsiders, seed)
     return Finding(
         name="records_recovered",
         value=float(shares.mean()),
@@ -110,6 +153,44 @@ def measure_recovery(
         ),
         table=(row,),
     )
+
+
+def _measure_blindly(
+    attempts: Sequence[tuple[np.ndarray, np.ndarray]], outsiders: np.ndarray, seed: int
+) -> dict[str, float]:
+    """Exact matches and errors, beside those of a guess that saw no update."""
+    spread, mean = outsiders.std(axis=0, dtype=float), outsiders.mean(axis=0, dtype=float, keepdims=True)
+    exact, errors, blind_exact, blind_errors, control_errors = [], [], [], [], []
+    for claims, truth in attempts:
+        guess, others = (outsiders[_spread_places(len(outsiders), len(each))] for each in (claims, truth))
+        blind, blind_largest = measure_errors(np.vstack([mean, guess]), truth, spread)
+        middle, largest = measure_errors(claims, truth, spread)
+        exact.append(np.mean(largest <= EXACT_TOLERANCE))
+        errors.append(np.where(np.isfinite(middle), middle, blind).mean())
+        blind_exact.append(np.mean(blind_largest <= EXACT_TOLERANCE))
+        blind_errors.append(blind.mean())
+        control = measure_errors(claims, others, spread)[0]
+        control_errors.append(np.where(np.isfinite(control), control, blind.mean()).mean())
+    exact_low, exact_high = bound_mean_share(np.array(exact), seed)
+    draws = np.random.default_rng(seed).integers(len(errors), size=(N_DRAWS, len(errors)))
+    error_low, error_high = np.quantile(np.array(errors)[draws].mean(axis=1), (_LEVEL / 2, 1 - _LEVEL / 2))
+    return {
+        "exact": float(np.mean(exact)),
+        "exact_low": exact_low,
+        "exact_high": exact_high,
+        "blind_exact": float(np.mean(blind_exact)),
+        "error": float(np.mean(errors)),
+        "error_low": float(error_low),
+        "error_high": float(error_high),
+        "blind_error": float(np.mean(blind_errors)),
+        "control_error": float(np.mean(control_errors)),
+    }
+
+
+def _spread_places(n_known: int, n_wanted: int) -> np.ndarray:
+    """So many places over all rows, since neighbours are often of one person."""
+    places: np.ndarray = np.linspace(0, n_known - 1, min(n_wanted, n_known)).astype(int)
+    return places
 
 
 def bound_mean_share(shares: np.ndarray, seed: int = 0) -> tuple[float, float]:

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from twinlab.cohorts.cohort import HOURS_PER_DAY, Cohort
-from twinlab.cohorts.person import draw_people
-from twinlab.cohorts.simulator import START, simulate
+from twinlab.cohorts.simulator import START, simulate_people
 from twinlab.errors import DataContractError
 from twinlab.experiment import BayesianTwin, NoisyReadings
 from twinlab.learn_choice import CentralLearning
@@ -111,7 +110,7 @@ def tabulate_public(attributes: pd.DataFrame, hidden: str = "") -> np.ndarray:
 def draw_others(n_people: int, n_days: int, signals: tuple[str, ...], avoid: int, progress: Progress) -> Cohort:
     """People of the attacker's own making; never those in question, whose seed is to be avoided."""
     seed = _OTHERS_SEED + (avoid == _OTHERS_SEED)
-    return simulate(draw_people(n_people, seed), n_days, seed, progress=progress).cohort.select(signals=signals)
+    return simulate_people(n_people, n_days, seed, progress).cohort.select(signals=signals)
 
 
 def take_days(cohort: Cohort, n_days: int) -> np.ndarray:

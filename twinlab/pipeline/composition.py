@@ -57,6 +57,8 @@ def run(
     experiment: Experiment,
     progress: Progress | None = None,
     ledger: PrivacyLedger | str | Path | None = None,
+    *,
+    audits: bool = True,
 ) -> Result:
     """Run an experiment from its readings to its findings.
 
@@ -68,6 +70,7 @@ def run(
       progress: called as progress(what, done, total); raising from it stops the run cleanly.
       ledger: who pays: an opened account or the path of a ledger. When None, real people's account in the user's own
         ledger, and for people who do not exist nobody.
+      audits: whether promises are audited, which takes seconds and costs nobody anything; without, there are no badges.
 
     Returns:
       The twins, the findings, the record of who saw what, and the badge of every promise.
@@ -119,7 +122,7 @@ def run(
         (*measure(experiment, cohort, course, learned, tell), *found),
         transcript,
         releases,
-        badges=audit_run(experiment, sensed, learned, tell),
+        badges=audit_run(experiment, sensed, learned, tell) if audits else (),
         answers=answers,
         receipts=tuple(account.receipts),
         ledger=account.ledger,

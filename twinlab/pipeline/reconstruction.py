@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +17,8 @@ from twinlab.attacks.gradient_inversion import (
     invert_imprinted,
     invert_update,
 )
+from twinlab.attacks.gradient_matching import KnownTraining, match_updates
+from twinlab.attacks.record_prior import RecordPrior, assume_smooth, learn_prior
 from twinlab.cohorts.cohort import Cohort
 from twinlab.cohorts.simulator import simulate_cohort
 from twinlab.errors import SpecificationError
@@ -38,8 +39,10 @@ _N_PUBLIC_ROWS = 6400
 _PUBLIC_SEED = 20_000
 _MOST_BATCH_ROWS = 10
 
-#: The three attacks: each unit by itself, all records of one step at once, slices of an imprinted model.
-Attack = Literal["units", "batch", "slices"]
+#: The four attacks: each unit by itself, all records of one step at once, slices of an imprinted model, a search.
+Attack = Literal["units", "batch", "slices", "optimised"]
+#: What a search holds likely: nothing, neighbours in time alike, or what public people are like.
+Prior = Literal["none", "smooth", "people"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,16 @@ class UpdateSetting:
 
     Attributes:
       name: for tables and charts.
-      attack: which attack; "slices" is that of a hostile server, which sends an imprinted model.
+      attack: which attack; "slices" is that of a hostile server, which sends an imprinted model, and "optimised" a
+        search, which knows all of this setting.
       n_rows: records on each device.
       n_steps: local steps, each on an equal share of the records.
       n_devices: whose updates are added before the attacker sees them, as secure aggregation does.
       clip_norm: bound on each device's update; None for no bound.
       noise_multiplier: of Gaussian noise on the sum, in multiples of `clip_norm`.
+      prior: what a search holds likely of records; other attacks have no use for it. "smooth" is for inputs in order of
+        time.
+      activation: of the model's hidden units. The exact attacks on batches need relu.
     """
 
     name: str
@@ -63,6 +70,8 @@ class UpdateSetting:
     n_devices: int = 1
     clip_norm: float | None = None
     noise_multiplier: float = 0.0
+    prior: Prior = "none"
+    activation: Literal["relu", "tanh"] = "relu"
 
     def __post_init__(self) -> None:
         is_private = self.noise_multiplier == 0 or (self.noise_multiplier > 0 and self.clip_norm is not None)
@@ -78,6 +87,11 @@ class UpdateSetting:
             raise SpecificationError(
                 f"setting: the attack on a whole batch doubles its work with each record; expected at most "
                 f"{_MOST_BATCH_ROWS} rows, got {self.n_rows}"
+            )
+        if self.attack in ("batch", "slices") and self.activation != "relu":
+            raise SpecificationError(
+                f"setting: the attack {self.attack!r} reads which units were off; expected activation relu, got "
+                f"{self.activation}"
             )
 
 
@@ -144,7 +158,8 @@ def attack_updates(
     Returns:
       `records_recovered`, beside claiming public records and, as control, the candidates held against public records.
       The table has a row per setting: data, setting, attack, n_rows, n_steps, n_devices, clip_norm, noise_multiplier,
-      share, low, high, control, guess, updates, records.
+      prior, activation, what `measure_recovery` says (share, exact, error, each with its interval and blind guess),
+      control, guess.
 
     Raises:
       SpecificationError: if there are too few devices or records for a setting, or no setting.
@@ -157,14 +172,17 @@ def attack_updates(
             f"attack: expected at least one setting and update, {most_devices} devices and {most_rows} records each, "
             f"got {len(settings)} settings, {n_updates} updates, {n_devices} devices, {n_rows} records"
         )
-    fleet = Fleet(1, (n_inputs, N_UNITS, 1), "relu", "logistic")
     findings = []
     for number, setting in enumerate(settings):
+        fleet = Fleet(1, (n_inputs, N_UNITS, 1), setting.activation, "logistic")
         draw = torch.Generator().manual_seed(seed)
-        attempts = [
-            _attack_once(rows, setting, fleet, draw, make_update or train_openly, seed + attempt)
+        seen = [
+            _see_update(rows, setting, fleet, draw, make_update or train_openly, seed + attempt)
             for attempt in range(n_updates)
         ]
+        candidates = _attack_each(rows.public, setting, fleet, seen, seed)
+        truth = [each.records.numpy() for each in seen]
+        attempts = list(zip((each.numpy() for each in candidates), truth, strict=True))
         findings.append(measure_recovery(attempts, setting.name, rows.public.numpy(), seed=seed))
         progress("attacking", number + 1, len(settings))
     return _tabulate(rows.name, settings, findings)
@@ -272,10 +290,19 @@ def _list_rows(cohort: Cohort, n_rows: int, draw: torch.Generator) -> tuple[Tens
     return torch.stack(inputs), torch.stack(answers)
 
 
-def _attack_once(
+@dataclass(frozen=True)
+class _SeenUpdate:
+    """What the server sent and saw; and the truth, which no attack gets."""
+
+    state: State
+    update: State = field(repr=False)
+    records: Tensor = field(repr=False)
+
+
+def _see_update(
     rows: AttackedRows, setting: UpdateSetting, fleet: Fleet, draw: torch.Generator, make_update: UpdateMaker, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates and true records of one update."""
+) -> _SeenUpdate:
+    """One update of devices and records drawn anew."""
     n_devices, n_rows, n_inputs = rows.inputs.shape
     devices = torch.randperm(n_devices, generator=draw)[: setting.n_devices]
     records = torch.randperm(n_rows, generator=draw)[: setting.n_rows]
@@ -284,14 +311,45 @@ def _attack_once(
     state = fleet.init([seed])
     if setting.attack == "slices":
         state = imprint_model(fleet, state, direction, find_cut_points(rows.public, direction, fleet.widths[1]))
-    update = make_update(fleet, state, inputs, targets, setting)
+    return _SeenUpdate(state, make_update(fleet, state, inputs, targets, setting), inputs.flatten(0, 1))
+
+
+def _attack_each(
+    public: Tensor, setting: UpdateSetting, fleet: Fleet, seen: Sequence[_SeenUpdate], seed: int
+) -> list[Tensor]:
+    """Candidates (candidate, input) of each update."""
     if setting.attack == "slices":
-        candidates = invert_imprinted(update)
-    elif setting.attack == "batch":
-        candidates = invert_batch(update, state, setting.n_rows, seed)
-    else:
-        candidates = invert_update(update)
-    return candidates.numpy(), inputs.flatten(0, 1).numpy()
+        return [invert_imprinted(each.update) for each in seen]
+    if setting.attack == "batch":
+        return [
+            invert_batch(each.update, each.state, setting.n_rows, seed + number) for number, each in enumerate(seen)
+        ]
+    if setting.attack == "units":
+        return [invert_update(each.update) for each in seen]
+    known = KnownTraining(
+        fleet,
+        setting.n_rows,
+        setting.n_steps,
+        setting.n_devices,
+        LEARNING_RATE,
+        setting.clip_norm,
+        setting.noise_multiplier * (setting.clip_norm or 0.0),
+    )
+    updates, states = (
+        {name: torch.cat([each[name] for each in many]) for name in many[0]}
+        for many in ([each.update for each in seen], [each.state for each in seen])
+    )
+    return list(match_updates(updates, states, known, _choose_prior(public, setting.prior), seed=seed).records)
+
+
+def _choose_prior(public: Tensor, name: Prior) -> RecordPrior | None:
+    match name:
+        case "none":
+            return None
+        case "smooth":
+            return assume_smooth(public.shape[1])
+        case "people":
+            return learn_prior(public)
 
 
 def _tabulate(name: str, settings: Sequence[UpdateSetting], findings: Sequence[Finding]) -> Finding:

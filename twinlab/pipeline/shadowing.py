@@ -18,9 +18,11 @@ from twinlab.errors import SpecificationError
 from twinlab.experiment import Experiment, SimulatedCohort
 from twinlab.fleet import State, TrainingSettings
 from twinlab.learn_choice import CentralLearning, FederatedLearning, PersonPrivacy
+from twinlab.pipeline.account import Account
 from twinlab.pipeline.composition import keep_people_with_readings, load_cohort
 from twinlab.pipeline.federating import federate, find_noise_multiplier, prepare_federation, read_federated
 from twinlab.pipeline.learning import open_noise_for, plan_person_training
+from twinlab.pipeline.sensing import sense
 from twinlab.pipeline.start import make_products, prepare_start
 from twinlab.protection.differential_privacy.pooled_weights import PersonProducts, WeightsTrainer
 from twinlab.roles import Progress
@@ -108,6 +110,9 @@ def train_shadows(
 ) -> Shadows:
     """Train a model on each half, as the experiment's learning says. Nothing of it is released, and nobody pays.
 
+    Where sensors add noise, it is drawn once, so that all models share it, and whoever trains privately or federated is
+    judged by the noisy readings: an attacker who knows more than there is to know.
+
     Args:
       experiment: public.
       pool: private.
@@ -119,13 +124,14 @@ def train_shadows(
     Raises:
       SpecificationError: for training with a row as privacy unit.
     """
+    sent = sense(experiment, pool, Account(None, experiment), progress).cohort
     match experiment.learn:
         case CentralLearning(privacy=PersonPrivacy() as privacy):
-            return _train_private(experiment, privacy, pool, members, progress)
+            return _train_private(experiment, privacy, sent, members, progress)
         case FederatedLearning():
-            return _train_federated(experiment, pool, members, progress)
+            return _train_federated(experiment, sent, members, progress)
         case CentralLearning(privacy=privacy) if privacy.kind == "unprotected":
-            return _train_backbones(experiment, pool, members, seed, progress, rows_per_epoch)
+            return _train_backbones(experiment, pool, sent, members, seed, progress, rows_per_epoch)
     raise SpecificationError(
         "learn.privacy: shadow models train openly, with a person as privacy unit, or federated; got a row as unit; "
         "choose learn.privacy = 'person'"
@@ -200,11 +206,17 @@ def choose_settings(learn: CentralLearning, seed: int, rows_per_epoch: int | Non
 
 
 def _train_backbones(
-    experiment: Experiment, pool: Cohort, members: np.ndarray, seed: int, progress: Progress, rows_per_epoch: int | None
+    experiment: Experiment,
+    pool: Cohort,
+    sent: Cohort,
+    members: np.ndarray,
+    seed: int,
+    progress: Progress,
+    rows_per_epoch: int | None,
 ) -> Shadows:
-    """All backbones as one fleet, each on its own rows of shared inputs."""
+    """All backbones as one fleet, each on its own rows of what was sent; people are judged by what was measured."""
     assert isinstance(experiment.learn, CentralLearning)
-    rows = list_pool_rows(experiment, pool)
+    rows = list_pool_rows(experiment, sent)
     targets = choose_targets(pool.signals, experiment.twin.targets)
     begin = time.perf_counter()
     fleet = make_backbone(experiment.twin, pool.signals, targets, n_models=len(members))
@@ -218,7 +230,8 @@ def _train_backbones(
         rows=rows.list_own(members, seed),
     ).state
     seconds = (time.perf_counter() - begin) / len(members)
-    scored, n_people = rows.thin(_ROWS_SCORED), pool.n_people  # a measure that held the cohort could not be handed over
+    known = rows if sent is pool else list_pool_rows(experiment, pool)
+    scored, n_people = known.thin(_ROWS_SCORED), pool.n_people  # a measure that held the cohort could not be handed on
     alone = make_backbone(experiment.twin, pool.signals, targets, n_models=1)
 
     def measure(release: State) -> np.ndarray:

@@ -64,8 +64,10 @@ def collect_updates(experiment: Experiment, values: np.ndarray, signals: tuple[s
     book, transcript = make_book(experiment, ground), Transcript()
     federate(experiment, ground, on_message=book.note, n_rounds=1)
     book.write(transcript)
-    for message in transcript.seen_by(SERVER):
-        sent = {each["node"] - FIRST_NODE: _read_numbers(each) for each in message.payload if message.sender == DEVICE}
+    for message in transcript:
+        if (message.sender, message.receiver) != (DEVICE, SERVER):
+            continue
+        sent = {each["node"] - FIRST_NODE: _read_numbers(each) for each in message.payload}
         there = {device: numbers for device, numbers in sent.items() if numbers is not None}
         if there:
             rows = np.tile(np.mean(list(there.values()), axis=0), (len(values), 1))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twinlab.widgets.ask_in_secret import AskInSecret
+    from twinlab.widgets.attack_everything import AttackEverything
     from twinlab.widgets.control import Pick, Slide, Tick, Write
     from twinlab.widgets.federated_devices import FederatedDevices
     from twinlab.widgets.form import controls_for
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AskInSecret": "ask_in_secret",
+    "AttackEverything": "attack_everything",
     "FederatedDevices": "federated_devices",
     "LiveChart": "live",
     "MeetYourTwin": "meet_your_twin",
@@ -35,6 +37,7 @@ _HOMES = {
 
 __all__ = [
     "AskInSecret",
+    "AttackEverything",
     "FederatedDevices",
     "LiveChart",
     "MeetYourTwin",

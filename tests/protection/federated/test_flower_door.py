@@ -175,7 +175,7 @@ def test_the_door_names_what_it_offers():
     assert all(hasattr(flower, name) for name in flower.__all__)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_all_of_this_holds_in_the_highest_supported_flower(tmp_path):
     here = importlib.metadata.version("flwr")
     if here == HIGHEST:
