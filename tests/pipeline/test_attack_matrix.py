@@ -94,6 +94,10 @@ def test_guesses_stand_beside_the_truth(matrix):
     read = matrix.attack(MEASURED, "nothing").guesses
     assert read["is_right"].all()
     assert not matrix.attack(MEASURED, "noise").guesses["is_right"].all()
+    inverted = matrix.attack(MEASURED, "federated").guesses
+    right = inverted[inverted["is_right"]]
+    assert 0 < len(right) < len(inverted) == 20
+    assert (right["guess"] == right["truth"]).mean() > 0.5
 
 
 def test_knowledge_changes_the_attack(matrix):

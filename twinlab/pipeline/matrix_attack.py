@@ -28,7 +28,13 @@ from twinlab.pipeline.federating import find_clip_norm, find_noise_multiplier
 from twinlab.pipeline.linear_shadowing import train_round_shadows
 from twinlab.pipeline.linking import link_people
 from twinlab.pipeline.membership_lesson import claim_members
-from twinlab.pipeline.reconstruction import AttackedRows, UpdateSetting, attack_updates, draw_twin_rows
+from twinlab.pipeline.reconstruction import (
+    AttackedRows,
+    UpdateSetting,
+    attack_updates,
+    draw_twin_rows,
+    read_records,
+)
 from twinlab.pipeline.sensing import record_readings, sense
 from twinlab.pipeline.shadowing import draw_members, draw_pool, train_shadows
 from twinlab.release import Transcript
@@ -42,7 +48,7 @@ _ROUNDS = "the model of every round"
 _ROWS = 1600
 _N_ASKED, _N_DAYS_ASKED = 120, 10
 _N_UPDATES, _N_DEVICES, _N_ROWS = 15, 40, 64
-_N_OUTSIDERS, _MOST_GUESSES = 20, 40
+_N_OUTSIDERS, _MOST_GUESSES, _N_SHOWN = 20, 40, 3
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,21 @@ def _read_back_updates(
     rows = _draw_rows(experiment.seed)
     found = attack_updates(rows, [setting], _N_UPDATES, experiment.seed, progress=progress)
     who = "a server that sends a trapped model" if attack == "slices" else "an honest, curious server"
-    return _write(found, pd.DataFrame(), f"reconstruction by {who}, knowing the protocol", describe_sight(experiment))
+    guesses = _compare_records(*read_records(rows, setting, 1, experiment.seed)[0])
+    return _write(found, guesses, f"reconstruction by {who}, knowing the protocol", describe_sight(experiment))
+
+
+def _compare_records(candidates: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """Some records of one update, each beside the candidate that comes nearest; the first inputs, in spreads."""
+    usable = candidates[np.isfinite(candidates).all(axis=1)]
+    rows = []
+    for number, record in enumerate(truth[: _MOST_GUESSES // 2]):
+        near = usable[np.abs(usable - record).sum(axis=1).argmin()] if len(usable) else np.full(len(record), np.nan)
+        told, true = (", ".join(f"{each:.2f}" for each in values[:_N_SHOWN]) for values in (near, record))
+        is_right = bool(find_recovered(near[None], record[None])[0])
+        rows.append({"target": f"record {number + 1}", "guess": told, "truth": true, "sureness": np.nan,
+                     "is_right": is_right})  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 @lru_cache(maxsize=2)

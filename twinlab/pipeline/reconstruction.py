@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -164,7 +165,7 @@ def attack_updates(
     Raises:
       SpecificationError: if there are too few devices or records for a setting, or no setting.
     """
-    n_devices, n_rows, n_inputs = rows.inputs.shape
+    n_devices, n_rows, _ = rows.inputs.shape
     most_devices = max((each.n_devices for each in settings), default=0)
     most_rows = max((each.n_rows for each in settings), default=0)
     if not settings or most_devices > n_devices or most_rows > n_rows or n_updates < 1:
@@ -174,18 +175,22 @@ def attack_updates(
         )
     findings = []
     for number, setting in enumerate(settings):
-        fleet = Fleet(1, (n_inputs, N_UNITS, 1), setting.activation, "logistic")
-        draw = torch.Generator().manual_seed(seed)
-        seen = [
-            _see_update(rows, setting, fleet, draw, make_update or train_openly, seed + attempt)
-            for attempt in range(n_updates)
-        ]
-        candidates = _attack_each(rows.public, setting, fleet, seen, seed)
-        truth = [each.records.numpy() for each in seen]
-        attempts = list(zip((each.numpy() for each in candidates), truth, strict=True))
+        attempts = read_records(rows, setting, n_updates, seed, make_update)
         findings.append(measure_recovery(attempts, setting.name, rows.public.numpy(), seed=seed))
         progress("attacking", number + 1, len(settings))
     return _tabulate(rows.name, settings, findings)
+
+
+def read_records(
+    rows: AttackedRows, setting: UpdateSetting, n_updates: int, seed: int, make_update: UpdateMaker | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What the server reads out of each update, (candidate, input), and the true records (record, input); private."""
+    fleet = Fleet(1, (rows.inputs.shape[2], N_UNITS, 1), setting.activation, "logistic")
+    draw = torch.Generator().manual_seed(seed)
+    make = make_update or train_openly
+    seen = [_see_update(rows, setting, fleet, draw, make, seed + attempt) for attempt in range(n_updates)]
+    candidates = _attack_each(rows.public, setting, fleet, seen, seed)
+    return [(each.numpy(), one.records.numpy()) for each, one in zip(candidates, seen, strict=True)]
 
 
 def train_openly(fleet: Fleet, state: State, inputs: Tensor, targets: Tensor, setting: UpdateSetting) -> State:
