@@ -60,7 +60,7 @@ from anonymeter.evaluators.linkability_evaluator import LinkabilityEvaluator
 from anonymeter.evaluators.singling_out_evaluator import SinglingOutEvaluator
 
 logging.disable()
-warnings.simplefilter("ignore")
+warnings.simplefilter("ignore")  # of the peer and its old libraries; they say nothing of the tables
 folder = pathlib.Path(sys.argv[1])
 chosen = json.loads((folder / "choices.json").read_text())
 n, left, secret = chosen["n_targets"], chosen["left"], chosen["secret"]

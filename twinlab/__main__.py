@@ -75,15 +75,7 @@ def _build_parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print the findings as JSON")
     run.add_argument("--output", type=Path, default=Path("runs"), help="folder for executed notebooks")
     _add_changes(run)
-    frontier = add("frontier", _trace_frontier, "the curve of privacy against utility of an experiment, as a table")
-    frontier.add_argument("experiment", nargs="?", help="a TOML file; the default experiment without one")
-    frontier.add_argument("--signal", default="", help="whose error; the first that is forecast when left out")
-    frontier.add_argument(
-        "--start", default="constant", choices=("constant", "simulated"), help="where training starts"
-    )
-    frontier.add_argument("--json", action="store_true", help="print the table as JSON")
-    frontier.add_argument("--yes", action="store_true", help="spend real people's budget on it; asked for before")
-    _add_changes(frontier)
+    _add_frontier(add("frontier", _trace_frontier, "the curve of privacy against utility of an experiment, as a table"))
     _add_sweep(add("sweep", _sweep, "measure every combination of some choices, each once, as a table"))
     notebook = add("notebook", _run_notebook, "run one notebook headless, strictly")
     notebook.add_argument("name", help="its path, its name, or its number")
