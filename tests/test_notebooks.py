@@ -32,13 +32,35 @@ def read_texts(notebook):
     return "\n".join(shown)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (find_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")))
-def test_it_runs_as_it_is(name, tmp_path):
-    notebook = run(name, tmp_path)
+#: Notebooks that compute for a minute run with fewer people in `make test`, and as they are among the thorough tests.
+LIGHTER = {
+    "03": {"n_people": 80, "n_days": 14},
+    "04": {"cohort": "simulated", "n_people": 20},
+    "05": {"n_people": 40, "n_rounds": 5, "n_attackers": 5},
+    "06": {"n_devices": 8, "n_dropouts": 2, "changes": {"learn.n_rounds": 2}},
+    "10": {"n_people": 16, "n_runs": 30},
+}
+NAMES = sorted(path.stem for path in (find_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def check_notebook(name, tmp_path, **parameters):
+    notebook = run(name, tmp_path, **parameters)
     pictures = [out for cell in notebook.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
     assert pictures
     assert "widget-view" not in str([list(picture["data"]) for picture in pictures])
     assert "not answered yet" in read_texts(notebook)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.thorough) if each[:2] in LIGHTER else each for each in NAMES]
+)
+def test_it_runs_as_it_is(name, tmp_path):
+    check_notebook(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", LIGHTER)
+def test_it_runs_with_fewer_people(name, tmp_path):
+    check_notebook(name, tmp_path, **LIGHTER[name])
 
 
 @pytest.mark.thorough

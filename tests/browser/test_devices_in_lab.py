@@ -153,6 +153,7 @@ def test_names_are_spoken_and_pictures_have_sentences(panel, tall_page):
     assert spoken.count() < 60, "a screen reader would read every device"
 
 
+@pytest.mark.thorough
 def test_dark_theme_keeps_it_readable(panel, tall_page):
     wait_until(lambda: read_round(panel) == 20, panel.page)
     with tall_page.dark():
@@ -162,6 +163,7 @@ def test_dark_theme_keeps_it_readable(panel, tall_page):
             assert text.evaluate("element => getComputedStyle(element).fill") in ("rgb(34, 34, 34)", "rgb(90, 90, 90)")
 
 
+@pytest.mark.thorough
 def test_a_thousand_devices_are_drawn_round_by_round(tall_page, lab_root):
     panel = open_panel(
         tall_page,
@@ -187,6 +189,7 @@ def test_a_thousand_devices_are_drawn_round_by_round(tall_page, lab_root):
     tall_page.assert_clean()
 
 
+@pytest.mark.thorough
 def test_real_devices_under_the_panel(tall_page, lab_root):
     panel = open_panel(
         tall_page, lab_root, "real_devices.ipynb", _START + _REAL, "tl.widgets.FederatedDevices(source, attackers=10)"

@@ -128,6 +128,7 @@ def test_names_are_spoken_and_what_does_not_matter_is_said(panel, tall_page):
     tall_page.take_picture("epsilon_answers", panel.root)
 
 
+@pytest.mark.thorough
 def test_dark_theme_keeps_it_readable(panel, tall_page):
     expect(panel.root.get_by_text("AUDIT: CONSISTENT")).to_be_visible(timeout=30_000)
     with tall_page.dark():

@@ -65,8 +65,9 @@ def test_the_sum_is_exact_under_every_pattern_above_the_threshold():
     assert all(check_pattern(vectors, fates, THRESHOLD) for fates in patterns)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_pattern_of_all():
+    """The two tests above, under all names."""
     vectors = draw_vectors(N_CLIENTS, 3)
     outcomes = [check_pattern(vectors, fates, THRESHOLD) for fates in product(FATES, repeat=N_CLIENTS)]
     assert (len(outcomes), sum(outcomes)) == (7776, 276)
