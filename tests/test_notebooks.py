@@ -34,10 +34,12 @@ def read_texts(notebook):
 
 #: Notebooks that compute for a minute run with fewer people in `make test`, and as they are among the thorough tests.
 LIGHTER = {
+    "01": {"cohort": "simulated", "n_people": 8, "n_days": 10, "person": 1},
     "03": {"n_people": 80, "n_days": 14},
     "04": {"cohort": "simulated", "n_people": 20},
     "05": {"n_people": 40, "n_rounds": 5, "n_attackers": 5},
     "06": {"n_devices": 8, "n_dropouts": 2, "changes": {"learn.n_rounds": 2}},
+    "07": {"cohort": "simulated", "changes": {"cohort.n_people": 6, "cohort.n_days": 10, "learn.n_epochs": 3}},
     "10": {"n_people": 16, "n_runs": 30},
 }
 NAMES = sorted(path.stem for path in (find_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
