@@ -110,7 +110,7 @@ def test_a_damaged_file_counts_as_absent_and_is_replaced(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == [file.name], "no drafts are left"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="WINDOWS has other rights")
+@pytest.mark.skipif(os.name == "nt", reason="WINDOWS has no file modes")
 def test_a_file_is_its_owners_alone(tmp_path):
     CellStore(tmp_path).keep(KEY, VALUE)
     (file,) = tmp_path.iterdir()
