@@ -279,7 +279,7 @@ def test_survival_equals_scipys(add, parties, seed):
     rounded[rounded == 0] = 10
     curve = stats.ecdf(stats.CensoredData(uncensored=rounded[happened], right=rounded[~happened])).sf
     assert found.survival == pytest.approx(curve.evaluate(found.times), abs=1e-12)
-    with warnings.catch_warnings():  # scipy divides 0 by 0 where nobody is left; those rows are not compared
+    with warnings.catch_warnings():  # scipy's 0 times infinity where nobody is left; not compared
         warnings.simplefilter("ignore", RuntimeWarning)
         ends = curve.confidence_interval(0.95, method="log-log")
     kept = [row for row in found.table() if 0 < row["survival"] < 1]

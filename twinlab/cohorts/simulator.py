@@ -157,6 +157,7 @@ def simulate(
         attributes=people.attributes,
         origin="simulated",
     )
+    true.flags.writeable = False  # what is kept may be handed out again
     return Simulation(cohort, Truth(people, SIMULATED_SIGNALS, true))
 
 
@@ -184,13 +185,13 @@ def simulate_people(n_people: int, n_days: int, seed: int, progress: Progress = 
       progress: told about each day.
     """
     key = (n_people, n_days, seed)
-    if key in _KEPT:
-        return _KEPT[key]
+    if (kept := _KEPT.get(key)) is not None:
+        return kept
     made = simulate(draw_people(n_people, seed), n_days, seed, progress=progress)
     if n_people * n_days <= _LARGEST_KEPT:
         _KEPT[key] = made
         for oldest in list(_KEPT)[:-_MOST_KEPT]:
-            del _KEPT[oldest]
+            _KEPT.pop(oldest, None)  # a panel's thread may have been here
     return made
 
 

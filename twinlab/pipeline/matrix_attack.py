@@ -25,9 +25,9 @@ from twinlab.pipeline.attribute_evidence import draw_others
 from twinlab.pipeline.attribute_lesson import attack_attributes
 from twinlab.pipeline.composition import keep_people_with_readings, keep_training_time, load_cohort
 from twinlab.pipeline.federating import find_clip_norm, find_noise_multiplier
-from twinlab.pipeline.linear_shadowing import train_round_shadows
+from twinlab.pipeline.linear_shadowing import ROUNDS_THREAT, train_round_shadows
 from twinlab.pipeline.linking import link_people
-from twinlab.pipeline.membership_lesson import claim_members
+from twinlab.pipeline.membership_lesson import THREAT, claim_members
 from twinlab.pipeline.reconstruction import (
     AttackedRows,
     UpdateSetting,
@@ -123,7 +123,8 @@ def measure_taking_part(experiment: Experiment, progress: Progress, *, n_shadows
         shadows, sight = train_round_shadows(_add_in_the_clear(experiment), pool, members, progress), _ROUNDS
     else:
         shadows, sight = train_shadows(experiment, pool, members, experiment.seed, progress, _ROWS), "released weights"
-    claims = claim_members(shadows, "lira", n_shadows)
+    watched = ROUNDS_THREAT if sight == _ROUNDS else THREAT
+    claims = claim_members(shadows, "lira", n_shadows, watched)
     finding = measure_membership({"likelihood ratio": claims}, members, "What was learned", experiment.seed)
     scores = claims[0].scores
     sureness = np.abs(2 * pd.Series(scores).rank(pct=True).to_numpy() - 1)
@@ -138,8 +139,7 @@ def measure_taking_part(experiment: Experiment, progress: Progress, *, n_shadows
             "is_right": says_in == members[0],
         }
     )
-    threat = f"membership by whoever reads {sight}, knowing {n_shadows} models of its own making"
-    return _write(finding, guesses, threat, sight)
+    return _write(finding, guesses, f"{watched}, and {n_shadows} models of its own making", sight)
 
 
 def _add_in_the_clear(experiment: Experiment) -> Experiment:
