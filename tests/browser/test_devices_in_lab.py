@@ -109,6 +109,7 @@ def test_a_moved_slider_reruns_at_once_and_nothing_blocks_the_page(panel):
     say(panel).to_contain_text("The run before ended at")
 
 
+@pytest.mark.thorough
 def test_a_secure_sum_waits_for_run_and_stands_beside_the_plain_one(panel, tall_page):
     wait_until(lambda: read_round(panel) == 20, panel.page)
     panel.choose("Aggregation", "secure")
