@@ -126,3 +126,13 @@ def test_dark_theme_keeps_it_readable(panel, page):
         for chart in panel.root.locator(".twinlab-chart").all():
             title = chart.locator(".role-title-text text").first
             assert title.evaluate("element => getComputedStyle(element).fill") == "rgb(34, 34, 34)"
+
+
+def test_arrows_move_a_list_and_not_the_notebook(panel):
+    options = find_list(panel, "Attack").locator("option").all_text_contents()
+    press(panel, "Attack", "Home")
+    press(panel, "Attack", "ArrowDown")
+    expect(find_list(panel, "Attack").locator("option:checked")).to_have_text(options[1])
+    press(panel, "Attack", "ArrowUp")
+    expect(find_list(panel, "Attack").locator("option:checked")).to_have_text(options[0])
+    assert find_list(panel, "Attack").evaluate("element => element === document.activeElement"), "the focus is lost"

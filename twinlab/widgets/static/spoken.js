@@ -40,6 +40,11 @@ function nameStatus(root) {
   }
 }
 
+// In JupyterLab's command mode the arrows move from cell to cell, also where a list has the focus. There they are the list's.
+function keepArrows(root) {
+  for (const list of root.querySelectorAll("select")) setOnce(list, "data-lm-suppress-shortcuts", "true");
+}
+
 function findPanel(el) {
   return el.closest(".twinlab-panel");
 }
@@ -52,6 +57,7 @@ function render({ el }) {
     nameSliders(panel);
     nameProgress(panel);
     nameStatus(panel);
+    keepArrows(panel);
   };
   const watcher = new MutationObserver(name);
   const start = () => {
