@@ -58,10 +58,17 @@ if TYPE_CHECKING:
     from twinlab.pipeline.encrypted_lesson import EncryptedLesson
     from twinlab.pipeline.encrypted_training_lesson import EncryptedTrainingLesson
     from twinlab.pipeline.exploration import explore_privacy
+    from twinlab.pipeline.holder import split_vertically
+    from twinlab.pipeline.hospital import admit_patients, choose_question
     from twinlab.pipeline.inversion_lesson import invert_twins
     from twinlab.pipeline.joining import attack_joining
+    from twinlab.pipeline.joint_asking import ask_hospitals
+    from twinlab.pipeline.joint_leak_lesson import attack_joint_answer, compare_joint_leaks
+    from twinlab.pipeline.joint_lie_lesson import compare_lies
+    from twinlab.pipeline.joint_view import compare_parties, list_shares, list_terms
     from twinlab.pipeline.linking import link_people, trace_linkage, trace_uniqueness
     from twinlab.pipeline.matching_lesson import MATCHING_SETTINGS, draw_day_rows
+    from twinlab.pipeline.matching_people_lesson import attack_matching, compare_matching
     from twinlab.pipeline.membership_lesson import attack_membership, choose_membership_targets, compare_membership
     from twinlab.pipeline.mirror import hold_mirror
     from twinlab.pipeline.place import Scenario
@@ -73,7 +80,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.table_lesson import attack_table, choose_table_releases, compare_tables, draw_people_tables
     from twinlab.pipeline.table_release import HistogramRelease, Released
     from twinlab.pipeline.trapped_model import offer_models
-    from twinlab.protection import differential_privacy, homomorphic
+    from twinlab.protection import differential_privacy, homomorphic, joint
     from twinlab.protection.federated import secure_sum
     from twinlab.release import DifferentialPrivacy, Message, NoGuarantee, Release, Transcript
 
@@ -85,7 +92,20 @@ _HOMES = {
     "datasets": "twinlab.cohorts.dataset",
     "differential_privacy": "twinlab.protection.differential_privacy",
     "homomorphic": "twinlab.protection.homomorphic",
+    "joint": "twinlab.protection.joint",
     "secure_sum": "twinlab.protection.federated.secure_sum",
+    "admit_patients": "twinlab.pipeline.hospital:admit_patients",
+    "choose_question": "twinlab.pipeline.hospital:choose_question",
+    "split_vertically": "twinlab.pipeline.holder:split_vertically",
+    "ask_hospitals": "twinlab.pipeline.joint_asking:ask_hospitals",
+    "compare_parties": "twinlab.pipeline.joint_view:compare_parties",
+    "list_terms": "twinlab.pipeline.joint_view:list_terms",
+    "list_shares": "twinlab.pipeline.joint_view:list_shares",
+    "attack_joint_answer": "twinlab.pipeline.joint_leak_lesson:attack_joint_answer",
+    "compare_joint_leaks": "twinlab.pipeline.joint_leak_lesson:compare_joint_leaks",
+    "compare_lies": "twinlab.pipeline.joint_lie_lesson:compare_lies",
+    "attack_matching": "twinlab.pipeline.matching_people_lesson:attack_matching",
+    "compare_matching": "twinlab.pipeline.matching_people_lesson:compare_matching",
     "draw_day_rows": "twinlab.pipeline.matching_lesson:draw_day_rows",
     "MATCHING_SETTINGS": "twinlab.pipeline.matching_lesson:MATCHING_SETTINGS",
     "attack_updates": "twinlab.pipeline.reconstruction:attack_updates",
@@ -203,10 +223,14 @@ __all__ = [
     "Transcript",
     "TwinlabError",
     "Unprotected",
+    "admit_patients",
+    "ask_hospitals",
     "attack_aggregate",
     "attack_attributes",
     "attack_everything",
     "attack_joining",
+    "attack_joint_answer",
+    "attack_matching",
     "attack_membership",
     "attack_table",
     "attack_updates",
@@ -218,10 +242,15 @@ __all__ = [
     "choose_defences",
     "choose_matrix_experiment",
     "choose_membership_targets",
+    "choose_question",
     "choose_table_releases",
     "compare_aggregates",
     "compare_attribute_sources",
+    "compare_joint_leaks",
+    "compare_lies",
+    "compare_matching",
     "compare_membership",
+    "compare_parties",
     "compare_releases",
     "compare_tables",
     "datasets",
@@ -237,14 +266,18 @@ __all__ = [
     "hold_mirror",
     "homomorphic",
     "invert_twins",
+    "joint",
     "link_people",
     "list_attacks",
+    "list_shares",
+    "list_terms",
     "load_cohort",
     "offer_models",
     "open_ledger",
     "play_dishonest_server",
     "run",
     "secure_sum",
+    "split_vertically",
     "sweep",
     "trace_linkage",
     "trace_uniqueness",

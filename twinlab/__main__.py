@@ -20,6 +20,7 @@ _EXAMPLES = """examples:
   python -m twinlab run experiment.toml --set cohort.n_people=30 --json
   python -m twinlab sweep --grid learn.privacy.epsilon=0.5,1,2 --grid seed=0,1 --set learn.privacy=person
   python -m twinlab federated export my-federation --set cohort=shipped
+  python -m twinlab party guide
 """
 
 
@@ -84,6 +85,7 @@ def _build_parser() -> argparse.ArgumentParser:
     notebook.add_argument("--seconds", type=float, default=600, help="time limit")
     notebook.add_argument("--memory-mb", type=float, default=4096, help="memory limit")
     _add_changes(notebook)
+    _add_party(add("party", _take_part, "a party of a joint question on its own machine: `new`, `run`, `guide`"))
     _add_federated(add("federated", _federate, "a federation as a Flower app: `export` it, or `run` an exported one"))
     return parser
 
@@ -102,6 +104,21 @@ def _add_federated(command: argparse.ArgumentParser) -> None:
     run.add_argument("--output", type=Path, default=Path("runs/federated"), help="empty folder for results and logs")
     run.add_argument("--ray", action="store_true", help="simulate the devices with Ray")
     run.add_argument("--cluster", help="address of a Ray cluster; RAY_ADDRESS, or this machine alone, when left out")
+
+
+def _add_party(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    text = "make a key, a certificate and an example configuration"
+    new = actions.add_parser("new", help=text, description=text, allow_abbrev=False)
+    new.add_argument("name", help="of the party, as the others will know it")
+    new.add_argument("--folder", type=Path, default=Path("."), help="where the files go")
+    text = "take part in a joint question with the other machines, and print the answer"
+    run = actions.add_parser("run", help=text, description=text, allow_abbrev=False)
+    run.add_argument("config", type=Path, help="the configuration, a TOML file")
+    run.add_argument("--rows", type=Path, required=True, help="CSV with the columns of the question; it stays here")
+    run.add_argument("--json", action="store_true", help="print the answer as JSON")
+    text = "how several machines ask together"
+    actions.add_parser("guide", help=text, description=text, allow_abbrev=False)
 
 
 def _add_frontier(command: argparse.ArgumentParser) -> None:
@@ -256,6 +273,16 @@ def _sweep(options: argparse.Namespace, _: Sequence[str]) -> int:
         prints_json=options.json,
         may_spend=options.yes,
     )
+
+
+def _take_part(options: argparse.Namespace, _: list[str]) -> int:
+    """The party of a joint question on this machine."""
+    party = importlib.import_module("twinlab.commands.party")
+    if options.action == "new":
+        return int(party.print_new_party(options.name, options.folder))
+    if options.action == "run":
+        return int(party.print_joint_answer(options.config, options.rows, prints_json=options.json))
+    return int(party.print_guide())
 
 
 def _federate(options: argparse.Namespace, _: Sequence[str]) -> int:

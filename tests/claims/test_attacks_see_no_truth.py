@@ -23,7 +23,8 @@ from twinlab.threat import Claims, PublicKnowledge, ThreatModel
 ROOT = Path(__file__).resolve().parents[2]
 #: What an attack may import beside vocabulary and attacks: nothing that opens a file, a module or a stack.
 LIBRARIES = {
-    *("__future__", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "math", "typing"),
+    *("__future__", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "math", "re"),
+    *("time", "typing"),
     *("numpy", "scipy", "pandas", "torch"),
 }
 FORBIDDEN_CALLS = {"open", "eval", "exec", "compile", "__import__", "globals", "vars", "getattr", "input", "breakpoint"}

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from twinlab.charts.forecast import draw_forecast
     from twinlab.charts.frontier import draw_frontier, make_frontier
     from twinlab.charts.guesses import draw_guesses, make_guesses
+    from twinlab.charts.joint_answer import draw_joint_answer
+    from twinlab.charts.joint_cost import draw_joint_costs
+    from twinlab.charts.joint_leak import draw_joint_leaks, draw_rows_read
     from twinlab.charts.linkage import draw_linkage_curves, draw_uniqueness
     from twinlab.charts.masking import draw_masking
     from twinlab.charts.meaning import draw_meaning, make_meaning
@@ -49,6 +52,15 @@ if TYPE_CHECKING:
     )
     from twinlab.charts.sequence import draw_sequence
     from twinlab.charts.server_view import draw_server_view, make_server_view
+    from twinlab.charts.share_view import draw_share_view
+    from twinlab.charts.survival import draw_survival
+    from twinlab.charts.synthetic import (
+        draw_pair_distances,
+        draw_risk_gauges,
+        draw_synthesizers,
+        draw_synthetic_columns,
+        draw_synthetic_days,
+    )
     from twinlab.charts.theme import describe, use_offline_charts
     from twinlab.charts.what_if import draw_what_if
     from twinlab.charts.wire import draw_wire, make_wire
@@ -71,6 +83,9 @@ _HOMES = {
     "draw_forecast": "forecast",
     "draw_frontier": "frontier",
     "draw_guesses": "guesses",
+    "draw_joint_answer": "joint_answer",
+    "draw_joint_costs": "joint_cost",
+    "draw_joint_leaks": "joint_leak",
     "draw_key_recovery": "encrypted_leak",
     "draw_linkage_curves": "linkage",
     "draw_masking": "masking",
@@ -80,6 +95,7 @@ _HOMES = {
     "draw_mirror": "mirror",
     "draw_noise_price": "recovery",
     "draw_outlook": "outlook",
+    "draw_pair_distances": "synthetic",
     "draw_people_needed": "sensor_noise",
     "draw_personalization": "personalization",
     "draw_question_costs": "question_cost",
@@ -88,13 +104,20 @@ _HOMES = {
     "draw_record": "recovery",
     "draw_recovery": "recovery",
     "draw_rhythm": "day",
+    "draw_risk_gauges": "synthetic",
     "draw_roc": "membership",
     "draw_rounds": "federation",
+    "draw_rows_read": "joint_leak",
     "draw_sequence": "sequence",
     "draw_server_view": "server_view",
+    "draw_share_view": "share_view",
     "draw_stolen_weights": "encrypted_leak",
     "draw_stream": "sensor_noise",
     "draw_stream_errors": "sensor_noise",
+    "draw_survival": "survival",
+    "draw_synthesizers": "synthetic",
+    "draw_synthetic_columns": "synthetic",
+    "draw_synthetic_days": "synthetic",
     "draw_table_risk": "attribute",
     "draw_traffic": "federation",
     "draw_uniqueness": "linkage",
@@ -138,6 +161,9 @@ __all__ = [
     "draw_forecast",
     "draw_frontier",
     "draw_guesses",
+    "draw_joint_answer",
+    "draw_joint_costs",
+    "draw_joint_leaks",
     "draw_key_recovery",
     "draw_linkage_curves",
     "draw_masking",
@@ -147,6 +173,7 @@ __all__ = [
     "draw_mirror",
     "draw_noise_price",
     "draw_outlook",
+    "draw_pair_distances",
     "draw_people_needed",
     "draw_personalization",
     "draw_question_costs",
@@ -155,13 +182,20 @@ __all__ = [
     "draw_record",
     "draw_recovery",
     "draw_rhythm",
+    "draw_risk_gauges",
     "draw_roc",
     "draw_rounds",
+    "draw_rows_read",
     "draw_sequence",
     "draw_server_view",
+    "draw_share_view",
     "draw_stolen_weights",
     "draw_stream",
     "draw_stream_errors",
+    "draw_survival",
+    "draw_synthesizers",
+    "draw_synthetic_columns",
+    "draw_synthetic_days",
     "draw_table_risk",
     "draw_traffic",
     "draw_uniqueness",

@@ -240,7 +240,7 @@ def attack_row_membership(
     facts = {"candidates": candidates, "reference": points[is_known]}
     truth = np.arange(2 * n_each)[None] < n_each
 
-    def attack(table: pd.DataFrame) -> Finding:
+    def score(table: pd.DataFrame) -> Finding:
         """The released rows are coded by public bins, as anybody could."""
         released = place_rows(replace(comparison, synthetic=table), "synthetic")
         sent = Transcript()
@@ -248,10 +248,10 @@ def attack_row_membership(
         claims = let_attack(attack_rows, sent, PublicKnowledge(facts=facts), THREAT)
         return measure_membership({"the ratio of densities": [claims]}, truth, name[:1].upper() + name[1:])
 
-    found = attack(comparison.synthetic)
+    found = score(comparison.synthetic)
     columns = comparison.synthetic[list(comparison.bins)]
-    blind = attack(shuffle_columns(columns, rng)).table[0]["area"]
-    null = None if fresh is None else attack(fresh).table[0]["area"]
+    blind = score(shuffle_columns(columns, rng)).table[0]["area"]
+    null = None if fresh is None else score(fresh).table[0]["area"]
     row = found.table[0]
     area = replace(
         found,

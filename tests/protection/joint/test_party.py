@@ -238,6 +238,6 @@ def test_an_adder_keeps_one_record_over_its_sums():
 def test_public_names_are_there_and_others_are_named():
     assert all(getattr(joint, name) for name in joint.__all__)
     assert set(dir(joint)) == set(joint.__all__) == set(joint._HOMES)
-    with pytest.raises(AttributeError, match="it has: Column, FixedPoint"):
+    with pytest.raises(AttributeError, match="it has: CoefficientProgram, Column"):
         _ = joint.nothing
     assert PHASES == ("share", "open", "confirm")

@@ -2,8 +2,14 @@
 
 `add_secretly` is the secret sum: each party splits its vector into Shamir shares, adds up the shares it holds, and all
 open the sum of the shares. A `Party` does its part with bytes in and bytes out, so it does not matter what carries
-them. `ask_jointly` puts a question about all parties' rows, such as a `MomentQuestion` or a `LogisticQuestion`, by
-such sums alone; each question says what its sums tell beyond its answer.
+them: `secret_sum` within a process, `link` between processes over mutual TLS. `ask_jointly` puts a question about all
+parties' rows, such as a `MomentQuestion` or a `LogisticQuestion`, by such sums alone; each question says what its sums
+tell beyond its answer, and `noise` hides people in them by differential privacy.
+
+What sums cannot do is computed on shares by MPyC, in child processes (`compute_jointly`): a median of which only
+comparisons are opened, a regression of which only coefficients are. It protects against parties that follow the
+protocol. `match_people` finds the people whom several parties have, for columns that lie at different places; it is a
+construction of ours for parties that follow the protocol, and nobody else has reviewed it yet.
 
 What is promised, and why
   With n parties, of which at most t collude, t < n / 2, over ways between two parties that nobody else reads and that
@@ -30,8 +36,8 @@ What is not promised
   - What the sum itself says of people. Differential privacy is for that.
   - What two sums say together. Those who spoil a sum may have read it; if it is then made again without one party, the
     two differ by that party's vector.
-  - Secrecy on the way: messages are not encrypted here. Memory is not wiped, and the arithmetic takes a time that may
-    depend on values.
+  - Secrecy on the way from a `Party` alone: its messages are not encrypted; a `Link` does that. Memory is not wiped,
+    and the arithmetic takes a time that may depend on values.
 
 Sources
   Shamir, "How to share a secret", CACM 1979; Ben-Or, Goldwasser, Wigderson, "Completeness theorems for
@@ -45,8 +51,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from twinlab.protection.joint.distribution import HistogramQuestion, QuantileQuestion
     from twinlab.protection.joint.fixed_point import FixedPoint, choose_fixed_point
+    from twinlab.protection.joint.matching import Matcher
+    from twinlab.protection.joint.matching_terms import MatchingTerms
     from twinlab.protection.joint.moment import MomentQuestion
+    from twinlab.protection.joint.mpyc_program import (
+        CoefficientProgram,
+        CompareProgram,
+        MedianProgram,
+        NaiveRidgeProgram,
+        VerticalProgram,
+    )
+    from twinlab.protection.joint.mpyc_run import compute_all_jointly, compute_jointly
+    from twinlab.protection.joint.noise import NoiseTerms
     from twinlab.protection.joint.party import Party
+    from twinlab.protection.joint.people_match import match_naively, match_people
     from twinlab.protection.joint.regression import LogisticQuestion, RidgeQuestion
     from twinlab.protection.joint.secret_sum import SecretAdder, SecretSum, add_secretly
     from twinlab.protection.joint.statistic import Column, add_plainly, ask_jointly, measure_magnitude
@@ -54,11 +72,18 @@ if TYPE_CHECKING:
     from twinlab.protection.joint.terms import SharingTerms
 
 _HOMES = {
+    "CoefficientProgram": "mpyc_program",
     "Column": "statistic",
+    "CompareProgram": "mpyc_program",
     "FixedPoint": "fixed_point",
     "HistogramQuestion": "distribution",
     "LogisticQuestion": "regression",
+    "Matcher": "matching",
+    "MatchingTerms": "matching_terms",
+    "MedianProgram": "mpyc_program",
     "MomentQuestion": "moment",
+    "NaiveRidgeProgram": "mpyc_program",
+    "NoiseTerms": "noise",
     "Party": "party",
     "QuantileQuestion": "distribution",
     "RidgeQuestion": "regression",
@@ -66,19 +91,31 @@ _HOMES = {
     "SecretSum": "secret_sum",
     "SharingTerms": "terms",
     "SurvivalQuestion": "survival",
+    "VerticalProgram": "mpyc_program",
     "add_plainly": "statistic",
     "add_secretly": "secret_sum",
     "ask_jointly": "statistic",
     "choose_fixed_point": "fixed_point",
+    "compute_all_jointly": "mpyc_run",
+    "compute_jointly": "mpyc_run",
+    "match_naively": "people_match",
+    "match_people": "people_match",
     "measure_magnitude": "statistic",
 }
 
 __all__ = [
+    "CoefficientProgram",
     "Column",
+    "CompareProgram",
     "FixedPoint",
     "HistogramQuestion",
     "LogisticQuestion",
+    "Matcher",
+    "MatchingTerms",
+    "MedianProgram",
     "MomentQuestion",
+    "NaiveRidgeProgram",
+    "NoiseTerms",
     "Party",
     "QuantileQuestion",
     "RidgeQuestion",
@@ -86,10 +123,15 @@ __all__ = [
     "SecretSum",
     "SharingTerms",
     "SurvivalQuestion",
+    "VerticalProgram",
     "add_plainly",
     "add_secretly",
     "ask_jointly",
     "choose_fixed_point",
+    "compute_all_jointly",
+    "compute_jointly",
+    "match_naively",
+    "match_people",
     "measure_magnitude",
 ]
 

@@ -2,15 +2,26 @@
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from twinlab.errors import DataContractError, SpecificationError
-from twinlab.protection.joint.statistic import MIN_COUNT, Column, check_count, check_question, check_rows
+from twinlab.protection.joint.noisy_total import find_noisy_quantiles
+from twinlab.protection.joint.statistic import (
+    COUNT_NOISE,
+    MIN_COUNT,
+    Column,
+    check_count,
+    check_question,
+    check_rows,
+)
 
 #: What rounding may have added to a product of floating point numbers that is a whole number.
 _ROUNDING = 1e-9
+#: Bins of a histogram with noise from which quantiles are read, at most.
+_MOST_BINS = 1000
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,6 +34,8 @@ class Histogram:
       counts: (bin,) people.
       n: people in all.
       n_rounds: sums that were opened.
+      noise: standard deviation of the noise in each bin's count, which is not shown below 0; n has `COUNT_NOISE` times
+        as much.
     """
 
     column: Column
@@ -30,6 +43,7 @@ class Histogram:
     counts: np.ndarray
     n: int
     n_rounds: int
+    noise: float = 0.0
 
     @property
     def sentence(self) -> str:
@@ -46,7 +60,7 @@ class Histogram:
 
     def table(self) -> tuple[dict[str, str | float], ...]:
         """A row a bin: lower, upper, unit, count, n, share, standard_error (of the share)."""
-        shares = self.counts / self.n
+        shares = np.minimum(self.counts / self.n, 1.0)
         return tuple(
             {
                 "lower": self.edges[at],
@@ -54,10 +68,12 @@ class Histogram:
                 "unit": self.column.unit,
                 "count": int(self.counts[at]),
                 "n": self.n,
-                "share": float(share),
-                "standard_error": math.sqrt(float(share) * (1 - float(share)) / self.n),
+                "share": share,
+                "standard_error": math.sqrt(
+                    share * (1 - share) / self.n + (1 + (COUNT_NOISE * share) ** 2) * (self.noise / self.n) ** 2
+                ),
             }
-            for at, share in enumerate(shares)
+            for at, share in enumerate(shares.tolist())
         )
 
 
@@ -71,14 +87,16 @@ class HistogramQuestion:
       column: public.
       edges: public; rising, from the column's lower bound to its upper one.
       min_count: public; people at least.
+      noise_multiplier: public; of the noise of all parties together, 0 for none. What adds the noise sets it.
     """
 
     column: Column
     edges: tuple[float, ...]
     min_count: int = MIN_COUNT
+    noise_multiplier: float = 0.0
 
     def __post_init__(self) -> None:
-        check_question((self.column,), self.min_count)
+        check_question((self.column,), self.min_count, self.noise_multiplier)
         rises = len(self.edges) > 1 and bool((np.diff(self.edges) > 0).all())
         if not rises or (self.edges[0], self.edges[-1]) != (self.column.lower, self.column.upper):
             raise SpecificationError(
@@ -90,6 +108,11 @@ class HistogramQuestion:
     def n_rounds(self) -> int:
         """Sums that are opened: the count, then the bins."""
         return 2
+
+    @property
+    def person_bound(self) -> float:
+        """A person is in one bin."""
+        return 1.0
 
     def count(self, rows: np.ndarray) -> np.ndarray:
         """(1,) a party's number of rows."""
@@ -105,7 +128,8 @@ class HistogramQuestion:
 
     def advance(self, total: np.ndarray, state: int) -> tuple[int, Histogram]:
         """The answer."""
-        return state, Histogram(self.column, self.edges, np.rint(total).astype(int), state, self.n_rounds)
+        counts = np.maximum(np.rint(total), 0.0).astype(int)
+        return state, Histogram(self.column, self.edges, counts, state, self.n_rounds, self.noise_multiplier)
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,12 +141,13 @@ class Quantiles:
       shares: of people, each above 0 and below 1.
       values: (share,) in the column's unit.
       resolution: each value is within half of this of the pooled quantile, the smallest of the people's values with at
-        least that share of people at or below it.
+        least that share of people at or below it. With noise it is only the width of the bins that were counted.
       lower, upper: (share,) an interval for the quantile of all whom the people were drawn from, by the binomial
         distribution of how many lie below it; an end at the column's bound stands for one too near the extremes to ask.
       confidence: of that interval, at least.
       n: people.
       n_rounds: sums that were opened.
+      noise: standard deviation of the noise in each bin's count; the intervals allow for it.
     """
 
     column: Column
@@ -134,6 +159,7 @@ class Quantiles:
     confidence: float
     n: int
     n_rounds: int
+    noise: float = 0.0
 
     @property
     def sentence(self) -> str:
@@ -143,9 +169,12 @@ class Quantiles:
             for row in self.table()
         )
         unit = f" {self.column.unit}" if self.column.unit else ""
+        exact = f"to within {self.resolution / 2:.2g}{unit}"
+        if self.noise:
+            exact = f"from noisy counts in steps of {self.resolution:.2g}{unit}"
         return (
-            f"Over {self.n} people: {self.column.name} has {shown}{unit}, to within {self.resolution / 2:.2g}{unit}, "
-            f"with {100 * self.confidence:g} % intervals."
+            f"Over {self.n} people: {self.column.name} has {shown}{unit}, {exact}, with {100 * self.confidence:g} % "
+            "intervals."
         )
 
     def __repr__(self) -> str:
@@ -193,6 +222,9 @@ class QuantileQuestion:
     and its interval's ends, down to the resolution: a fine one comes close to single people's values. A quantile with
     fewer than `min_count` people on either side is not answered, since it is nearly an extreme person's own value.
 
+    Where noise is added, one histogram of bins as wide as the resolution is opened instead, and a person is in one bin
+    of it. Noise adds up over bins, so a finer resolution than is needed costs exactness then.
+
     Attributes:
       column: public.
       shares: public; of people, each above 0 and below 1.
@@ -200,6 +232,7 @@ class QuantileQuestion:
       n_bins: public; into how many parts each round divides what is left at most: more parts, fewer rounds.
       confidence: public; of the intervals.
       min_count: public; people on either side at least.
+      noise_multiplier: public; of the noise of all parties together, 0 for none. What adds the noise sets it.
     """
 
     column: Column
@@ -208,9 +241,10 @@ class QuantileQuestion:
     n_bins: int = 16
     confidence: float = 0.95
     min_count: int = MIN_COUNT
+    noise_multiplier: float = 0.0
 
     def __post_init__(self) -> None:
-        check_question((self.column,), self.min_count)
+        check_question((self.column,), self.min_count, self.noise_multiplier)
         if not self.shares or not all(0 < share < 1 for share in (*self.shares, self.confidence)):
             raise SpecificationError(
                 f"quantiles: expected shares and a confidence between 0 and 1, got {self.shares} and {self.confidence}"
@@ -222,11 +256,23 @@ class QuantileQuestion:
                 f"quantiles: expected a resolution above {finest:.2g} and at least 2 bins, got {self.resolution:g} and "
                 f"{self.n_bins}"
             )
+        if self.noise_multiplier and 2 * self.column.half_range / self.resolution > _MOST_BINS:
+            raise SpecificationError(
+                f"resolution: expected at most {_MOST_BINS} steps of it from bound to bound where noise is added, got "
+                f"{self.resolution:g}; take a coarser one, as noise adds up over bins"
+            )
 
     @property
     def n_rounds(self) -> int:
-        """Sums that are opened: the count, then each division into bins."""
-        return 1 + len(self._list_divisions())
+        """Sums that are opened: the count, then each division into bins, or all bins at once where noise is added."""
+        return 2 if self.noise_multiplier else 1 + len(self._list_divisions())
+
+    @property
+    def person_bound(self) -> float:
+        """A person is in one bin, where noise is added; and may be below every edge where it is not."""
+        if self.noise_multiplier:
+            return 1.0
+        return math.sqrt(3 * len(self.shares) * (max(self._list_divisions()) - 1))
 
     def count(self, rows: np.ndarray) -> np.ndarray:
         """(1,) a party's number of rows."""
@@ -247,12 +293,17 @@ class QuantileQuestion:
         return Brackets(n, ranks, np.full(len(ranks), self.column.lower), np.full(len(ranks), self.column.upper), 1)
 
     def summarize(self, rows: np.ndarray, state: Brackets) -> np.ndarray:
-        """A party's number of rows at or below each edge, one thing that is sought after another."""
+        """A party's number of rows at or below each edge, one thing that is sought after another; or in each bin."""
         values = np.sort(check_rows(rows, (self.column,))[:, 0])
+        if self.noise_multiplier:
+            edges = self._list_bins()
+            return np.bincount(np.searchsorted(edges[1:-1], values), minlength=len(edges) - 1).astype(float)
         return np.searchsorted(values, self._list_edges(state)[:, 1:-1].ravel(), side="right").astype(float)
 
     def advance(self, total: np.ndarray, state: Brackets) -> tuple[Brackets, Quantiles | None]:
         """Closer brackets, and the answer once they are as close as was asked for."""
+        if self.noise_multiplier:
+            return state, self._conclude_noisy(total, state.n)
         edges, each = self._list_edges(state), np.arange(len(state.ranks))
         below = np.rint(total).reshape(len(each), edges.shape[1] - 2)
         at = (below < state.ranks[:, None]).sum(axis=1)
@@ -274,6 +325,28 @@ class QuantileQuestion:
             n=found.n,
             n_rounds=found.n_done,
         )
+
+    def _conclude_noisy(self, counts: np.ndarray, n: int) -> Quantiles:
+        """The answer from all bins at once."""
+        edges, width = self._list_bins(), NormalDist().inv_cdf((1 + self.confidence) / 2)
+        at, first, last = find_noisy_quantiles(counts, self.noise_multiplier, np.array(self.shares), width)
+        return Quantiles(
+            column=self.column,
+            shares=self.shares,
+            values=(edges[at] + edges[at + 1]) / 2,
+            resolution=float(edges[1] - edges[0]),
+            lower=edges[first],
+            upper=edges[last],
+            confidence=self.confidence,
+            n=n,
+            n_rounds=self.n_rounds,
+            noise=self.noise_multiplier,
+        )
+
+    def _list_bins(self) -> np.ndarray:
+        """(bin + 1,) edges of the bins counted at once; a bin holds its upper edge, the first its lower one too."""
+        n_bins = max(2, math.ceil(2 * self.column.half_range / self.resolution - _ROUNDING))
+        return np.linspace(self.column.lower, self.column.upper, n_bins + 1)
 
     def _is_answered(self, ranks: np.ndarray, n: int) -> np.ndarray:
         """Whether enough people are on either side."""

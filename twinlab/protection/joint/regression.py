@@ -2,7 +2,8 @@
 
 Ridge regression takes one sum after the count. Logistic regression takes Newton's steps: in each, every party adds up
 gradient and curvature at coefficients that all know, and the step follows from the total. A step that does not make
-the gradient smaller is halved; along Newton's direction a short enough one always does, so it gets there.
+the gradient smaller is halved; along Newton's direction a short enough one always does, so it gets there. With noise
+in the sums the steps are those of `noisy_newton`.
 
 Features are scaled to -1 to 1 by their public bounds, and the penalty is on the coefficients of scaled features. So it
 means the same whatever the unit, and the intercept, which has no penalty, is about the middle of the bounds.
@@ -10,13 +11,20 @@ means the same whatever the unit, and the intercept, which has no penalty, is ab
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 
 from twinlab.errors import DataContractError, SpecificationError
+from twinlab.protection.joint.noisy_newton import (
+    N_NOISY_STEPS,
+    NoisyPoint,
+    bound_logistic_person,
+    take_noisy_step,
+)
+from twinlab.protection.joint.noisy_total import bound_pull, find_added_penalty, simulate_noise
+from twinlab.protection.joint.regression_fit import RegressionFit, squash
 from twinlab.protection.joint.statistic import (
+    COUNT_NOISE,
     LEAST_SPREAD,
     MIN_COUNT,
     Column,
@@ -28,105 +36,9 @@ from twinlab.protection.joint.statistic import (
     unpack_symmetric,
 )
 
-
-@dataclass(frozen=True, repr=False)
-class RegressionFit:
-    """A regression on all parties' rows.
-
-    Attributes:
-      kind: linear, or logistic.
-      features, outcome: its columns.
-      scaled_coefficients: (1 + feature,) intercept first, for features scaled to -1 to 1 by their bounds (and, for a
-        linear fit, an outcome scaled likewise).
-      scaled_covariances: (1 + feature, 1 + feature) of those, for people drawn at random.
-      n: people.
-      n_positive: people with the outcome, for a logistic fit.
-      penalty: that was asked for.
-      r_squared: share of the outcome's variance that a linear fit explains; None for a logistic one, and for an outcome
-        that varies too little within its bounds.
-      n_rounds: sums that were opened.
-    """
-
-    kind: Literal["linear", "logistic"]
-    features: tuple[Column, ...]
-    outcome: Column
-    scaled_coefficients: np.ndarray
-    scaled_covariances: np.ndarray
-    n: int
-    n_positive: int | None
-    penalty: float
-    r_squared: float | None
-    n_rounds: int
-
-    @property
-    def coefficients(self) -> np.ndarray:
-        """(1 + feature,) intercept first, in the outcome's unit a unit of the feature; log odds for a logistic fit."""
-        middle = self.outcome.middle if self.kind == "linear" else 0.0
-        return self._list_unscaling() @ self.scaled_coefficients + middle * np.eye(1 + len(self.features))[0]
-
-    @property
-    def standard_errors(self) -> np.ndarray:
-        """(1 + feature,) of the coefficients. A penalty's pull towards 0 is not in them."""
-        turn = self._list_unscaling()
-        return np.sqrt(np.maximum(np.diag(turn @ self.scaled_covariances @ turn.T), 0.0))
-
-    @property
-    def sentence(self) -> str:
-        """What was fitted, and the coefficients furthest from 0 in standard errors."""
-        rows = sorted(self.table()[1:], key=lambda row: -abs(float(row["z"])))
-        shown = ", ".join(
-            f"{row['term']} {float(row['coefficient']):.4g} ({float(row['lower']):.4g} to {float(row['upper']):.4g})"
-            for row in rows[:3]
-        )
-        quality = f", which explains {100 * self.r_squared:.3g} % of its variance" if self.r_squared is not None else ""
-        unit = "log odds" if self.kind == "logistic" else self.outcome.unit or "outcome"
-        return (
-            f"A {self.kind} regression of {self.outcome.name} on {len(self.features)} features over {self.n} people"
-            f"{quality}; in {unit} a unit, with 95 % intervals: {shown}."
-        )
-
-    def __repr__(self) -> str:
-        return self.sentence
-
-    def table(self, confidence: float = 0.95) -> tuple[dict[str, str | float], ...]:
-        """A row a term: term, unit, coefficient, standard_error, z, lower, upper, n; odds_ratio for a logistic fit."""
-        width = NormalDist().inv_cdf((1 + confidence) / 2)
-        names = ["intercept", *(column.name for column in self.features)]
-        units = ["", *(column.unit for column in self.features)]
-        rows: list[dict[str, str | float]] = []
-        for name, unit, value, error in zip(
-            names, units, self.coefficients.tolist(), self.standard_errors.tolist(), strict=True
-        ):
-            row: dict[str, str | float] = {"term": name, "unit": unit, "coefficient": value, "standard_error": error}
-            row |= {"z": value / error if error > 0 else math.nan}
-            row |= {"lower": value - width * error, "upper": value + width * error, "n": self.n}
-            if self.kind == "logistic":
-                row["odds_ratio"] = math.exp(value)
-            rows.append(row)
-        return tuple(rows)
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """The expected outcome, or its probability for a logistic fit.
-
-        Args:
-          features: private; (row, feature) within the bounds.
-
-        Returns:
-          Private; (row,).
-        """
-        scaled = scale_rows(features, self.features)
-        reach = self.scaled_coefficients[0] + scaled @ self.scaled_coefficients[1:]
-        if self.kind == "logistic":
-            return _squash(reach)
-        return np.asarray(self.outcome.middle + self.outcome.half_range * reach)
-
-    def _list_unscaling(self) -> np.ndarray:
-        """The matrix that takes scaled coefficients to plain ones, but for the middle of the outcome."""
-        halves = np.array([column.half_range for column in self.features])
-        middles = np.array([column.middle for column in self.features])
-        turn = np.diag(np.concatenate([[1.0], 1.0 / halves]))
-        turn[0, 1:] = -middles / halves
-        return turn * (self.outcome.half_range if self.kind == "linear" else 1.0)
+#: Where noise leaves nothing to tell a scaled coefficient from, it is taken to be about so far from 0: the outcome goes
+#: from bound to bound as the feature does.
+_FARTHEST = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,20 +52,28 @@ class RidgeQuestion:
       penalty: public; times the sum of squares of the coefficients, beside the sum of squared errors, all scaled to -1
         to 1 by the bounds. 0 is least squares.
       min_count: public; people at least, and always more than coefficients.
+      noise_multiplier: public; of the noise of all parties together, 0 for none. What adds the noise sets it.
     """
 
     features: tuple[Column, ...]
     outcome: Column
     penalty: float = 1.0
     min_count: int = MIN_COUNT
+    noise_multiplier: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_regression(self.features, self.outcome, self.penalty, self.min_count)
+        _check_regression(self.features, self.outcome, self.penalty, self.min_count, self.noise_multiplier)
 
     @property
     def n_rounds(self) -> int:
         """Sums that are opened: the count, then the products."""
         return 2
+
+    @property
+    def person_bound(self) -> float:
+        """Every product of two of 1, scaled features and scaled outcome is at most 1."""
+        size = len(self.features) + 2
+        return math.sqrt(size * (size + 1) / 2 - 1)
 
     def count(self, rows: np.ndarray) -> np.ndarray:
         """(1,) a party's number of rows."""
@@ -171,26 +91,52 @@ class RidgeQuestion:
 
     def advance(self, total: np.ndarray, state: int) -> tuple[int, RegressionFit]:
         """The answer."""
-        n, size = state, len(self.features) + 1
-        whole = unpack_symmetric(np.concatenate([[float(n)], total]), size + 1)
-        products, target, square = whole[:size, :size], whole[:size, size], float(whole[size, size])
-        inverse = _invert(products + _list_penalties(self.penalty, size), n)
+        n, deviation = state, self.noise_multiplier * self.person_bound
+        whole = np.concatenate([[float(n)], total])
+        products, target, square = self._split_products(whole)
+        inverse, added = self._invert_products(products, deviation, n)
         weights = inverse @ target
         errors = max(square - 2 * float(weights @ target) + float(weights @ products @ weights), 0.0)
         spread = square - float(target[0]) ** 2 / n
-        variance = errors / (n - float(np.trace(inverse @ products)))
+        variance = errors / max(n - float(np.trace(inverse @ products)), 1.0)
+        covariances = variance * inverse @ products @ inverse
+        if deviation:
+            covariances = variance * inverse + bound_pull(inverse, added, _FARTHEST)
+            covariances += self._simulate_noise(whole, deviation, n)
         return n, RegressionFit(
             kind="linear",
             features=self.features,
             outcome=self.outcome,
             scaled_coefficients=weights,
-            scaled_covariances=variance * inverse @ products @ inverse,
+            scaled_covariances=covariances,
             n=n,
             n_positive=None,
             penalty=self.penalty,
-            r_squared=1 - errors / spread if spread > LEAST_SPREAD * n else None,
+            r_squared=max(1 - errors / spread, 0.0) if spread > max(LEAST_SPREAD * n, deviation) else None,
             n_rounds=self.n_rounds,
+            added_penalty=added,
         )
+
+    def _simulate_noise(self, whole: np.ndarray, deviation: float, n: int) -> np.ndarray:
+        """What noise adds to the covariances of the coefficients."""
+
+        def compute(totals: np.ndarray) -> np.ndarray:
+            products, target, _ = self._split_products(totals)
+            return np.asarray(self._invert_products(products, deviation, n)[0] @ target)
+
+        deviations = np.concatenate([[COUNT_NOISE * self.noise_multiplier], np.full(len(whole) - 1, deviation)])
+        return simulate_noise(compute, whole, deviations)
+
+    def _split_products(self, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Products of 1 and the features with each other and with the outcome, and the outcome's square."""
+        matrix = unpack_symmetric(whole, len(self.features) + 2)
+        return matrix[:-1, :-1], matrix[:-1, -1], float(matrix[-1, -1])
+
+    def _invert_products(self, products: np.ndarray, deviation: float, n: int) -> tuple[np.ndarray, float]:
+        """The inverse with the penalty, and what noise made necessary to add to it."""
+        held = products + _list_penalties(self.penalty, len(products))
+        added = find_added_penalty(held, deviation)
+        return _invert(held + added * np.eye(len(held)), 0 if deviation else n), added
 
 
 @dataclass(frozen=True)
@@ -230,6 +176,7 @@ class LogisticQuestion:
         and the next would be about as large as this one's square.
       min_count: public; people with and without the outcome at least.
       max_rounds: public; sums at most.
+      noise_multiplier: public; of the noise of all parties together, 0 for none. What adds the noise sets it.
     """
 
     features: tuple[Column, ...]
@@ -238,9 +185,10 @@ class LogisticQuestion:
     tolerance: float = 1e-6
     min_count: int = MIN_COUNT
     max_rounds: int = 40
+    noise_multiplier: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_regression(self.features, self.outcome, self.penalty, self.min_count)
+        _check_regression(self.features, self.outcome, self.penalty, self.min_count, self.noise_multiplier)
         if (self.outcome.lower, self.outcome.upper) != (0.0, 1.0):
             raise SpecificationError(f"{self.outcome.name}: expected bounds 0 and 1, for no and yes, got others")
         if not 0 < self.tolerance < 1 or self.max_rounds < 3:
@@ -251,8 +199,13 @@ class LogisticQuestion:
 
     @property
     def n_rounds(self) -> int:
-        """Sums that are opened at most; some six to ten as a rule."""
-        return self.max_rounds
+        """Sums that are opened at most; some six to ten as a rule. With noise as many as are paid for."""
+        return 1 + N_NOISY_STEPS if self.noise_multiplier else self.max_rounds
+
+    @property
+    def person_bound(self) -> float:
+        """A person's gradient and curvature together."""
+        return bound_logistic_person(len(self.features) + 1)
 
     def count(self, rows: np.ndarray) -> np.ndarray:
         """(2,) a party's number of rows without and with the outcome."""
@@ -261,25 +214,34 @@ class LogisticQuestion:
             raise DataContractError(f"{self.outcome.name}: expected 0 for no and 1 for yes, got something else; recode")
         return np.array([(outcomes == 0).sum(), (outcomes == 1).sum()], dtype=float)
 
-    def start(self, total: np.ndarray) -> NewtonPoint:
+    def start(self, total: np.ndarray) -> NewtonPoint | NoisyPoint:
         """All coefficients 0."""
         without = check_count(total[0], self.min_count, f"people without {self.outcome.name}")
         positive = check_count(total[1], self.min_count, f"people with {self.outcome.name}")
         nothing = np.zeros(len(self.features) + 1)
+        if self.noise_multiplier:
+            return NoisyPoint(without + positive, positive, nothing, (), 1)
         return NewtonPoint(without + positive, positive, nothing, nothing, math.inf, None, 1)
 
-    def summarize(self, rows: np.ndarray, state: NewtonPoint) -> np.ndarray:
+    def summarize(self, rows: np.ndarray, state: NewtonPoint | NoisyPoint) -> np.ndarray:
         """A party's gradient of the log loss at the weights, then its curvature, the upper triangle."""
         table = check_rows(rows, (*self.features, self.outcome))
         inputs = np.column_stack([np.ones(len(table)), scale_rows(table[:, :-1], self.features)])
-        chances = _squash(inputs @ state.weights)
+        chances = squash(inputs @ state.weights)
         curvature = (inputs * (chances * (1 - chances))[:, None]).T @ inputs
         return np.concatenate([inputs.T @ (chances - table[:, -1]), pack_symmetric(curvature)])
 
-    def advance(self, total: np.ndarray, state: NewtonPoint) -> tuple[NewtonPoint, RegressionFit | None]:
-        """The next weights, and the answer once they hardly move."""
+    def advance(
+        self, total: np.ndarray, state: NewtonPoint | NoisyPoint
+    ) -> tuple[NewtonPoint | NoisyPoint, RegressionFit | None]:
+        """The next weights, and the answer once they hardly move, or with noise after all steps."""
         size = len(self.features) + 1
         penalties = _list_penalties(self.penalty, size)
+        if isinstance(state, NoisyPoint):
+            point, found = take_noisy_step(total, state, penalties, self.noise_multiplier * self.person_bound)
+            if found is None:
+                return point, None
+            return point, self._make_fit(found.weights, found.covariances, point, found.added_penalty)
         gradient = total[:size] + penalties @ state.weights
         curvature, slope, start = unpack_symmetric(total[size:], size), float(np.linalg.norm(gradient)), state.weights
         if state.curvature is not None and slope >= state.slope:
@@ -291,25 +253,33 @@ class LogisticQuestion:
         if float(np.abs(step).max()) > self.tolerance:
             return moved, None
         inverse = _invert(curvature + penalties, state.n)
-        return moved, RegressionFit(
+        return moved, self._make_fit(moved.weights, inverse @ curvature @ inverse, moved)
+
+    def _make_fit(
+        self, weights: np.ndarray, covariances: np.ndarray, point: NewtonPoint | NoisyPoint, added: float = 0.0
+    ) -> RegressionFit:
+        return RegressionFit(
             kind="logistic",
             features=self.features,
             outcome=self.outcome,
-            scaled_coefficients=moved.weights,
-            scaled_covariances=inverse @ curvature @ inverse,
-            n=state.n,
-            n_positive=state.n_positive,
+            scaled_coefficients=weights,
+            scaled_covariances=covariances,
+            n=point.n,
+            n_positive=point.n_positive,
             penalty=self.penalty,
             r_squared=None,
-            n_rounds=moved.n_done,
+            n_rounds=point.n_done,
+            added_penalty=added,
         )
 
 
-def _check_regression(features: tuple[Column, ...], outcome: Column, penalty: float, min_count: int) -> None:
+def _check_regression(
+    features: tuple[Column, ...], outcome: Column, penalty: float, min_count: int, noise_multiplier: float
+) -> None:
     """Refuse what is no regression."""
     if not features:
         raise SpecificationError("features: expected at least one, got none")
-    check_question((*features, outcome), min_count)
+    check_question((*features, outcome), min_count, noise_multiplier)
     if not 0 <= penalty < math.inf:
         raise SpecificationError(f"penalty: expected 0 or more, got {penalty:g}")
 
@@ -327,8 +297,3 @@ def _invert(matrix: np.ndarray, n: int) -> np.ndarray:
             "within their bounds or tell the outcome exactly; leave some out, tighten bounds or raise the penalty"
         )
     return np.asarray(np.linalg.inv(matrix))
-
-
-def _squash(reach: np.ndarray) -> np.ndarray:
-    """The logistic function, without overflow."""
-    return np.asarray(0.5 * (1 + np.tanh(reach / 2)))

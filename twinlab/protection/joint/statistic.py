@@ -9,7 +9,8 @@ Every question opens the number of rows first, and nothing else if there are too
 to 1 by public bounds, so that every entry of every sum is at most the number of rows (`measure_magnitude`).
 
 What the totals tell is not hidden: all parties see each of them, and the answer can be computed from them. See each
-question for what its totals are.
+question for what its totals are. Where every party adds noise before the sum (`noise`), a question says how much: then
+its answer allows for the noise, which its standard errors and intervals include.
 """
 
 import math
@@ -28,6 +29,8 @@ Adder = Callable[[Sequence[np.ndarray]], np.ndarray]
 MIN_COUNT = 10
 #: Least variance of scaled values that is told from none; sums of fixed point numbers are no finer.
 LEAST_SPREAD = 1e-6
+#: Where noise is added, that of the count is so many times as wide, over what a person adds: it is needed less exactly.
+COUNT_NOISE = 2.0
 
 State = TypeVar("State")
 Answer = TypeVar("Answer", covariant=True)
@@ -37,8 +40,18 @@ class Question(Protocol[State, Answer]):
     """What is asked of all parties' rows: public, the same for every party."""
 
     @property
+    def noise_multiplier(self) -> float:
+        """Standard deviation of the noise in every sum after the count, over `person_bound`; 0 for no noise."""
+        ...
+
+    @property
     def n_rounds(self) -> int:
         """Sums that are opened at most, the count among them."""
+        ...
+
+    @property
+    def person_bound(self) -> float:
+        """Euclidean length of what one person, one row, adds to any sum after the count, at most. To the count: 1."""
         ...
 
     def count(self, rows: np.ndarray) -> np.ndarray:
@@ -201,13 +214,15 @@ def check_count(total: np.ndarray, min_count: int, what: str = "rows") -> int:
     return n
 
 
-def check_question(columns: Sequence[Column], min_count: int) -> None:
-    """Refuse columns that have the same name, none at all, or a minimum that protects nobody."""
+def check_question(columns: Sequence[Column], min_count: int, noise_multiplier: float = 0.0) -> None:
+    """Refuse columns that have the same name, none at all, a minimum that protects nobody, or noise that is none."""
     names = [column.name for column in columns]
     if not names or len(set(names)) != len(names):
         raise SpecificationError(f"columns: expected at least one, each name once, got {', '.join(names) or 'none'}")
     if min_count < 2:
         raise SpecificationError(f"min_count: expected at least 2, got {min_count}; one person's answer is that person")
+    if not 0 <= noise_multiplier < math.inf:
+        raise SpecificationError(f"noise_multiplier: expected 0 or more, got {noise_multiplier:g}; 0 is no noise")
 
 
 def pack_symmetric(matrix: np.ndarray) -> np.ndarray:
