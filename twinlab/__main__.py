@@ -117,6 +117,8 @@ def _add_party(command: argparse.ArgumentParser) -> None:
     run.add_argument("config", type=Path, help="the configuration, a TOML file")
     run.add_argument("--rows", type=Path, required=True, help="CSV with the columns of the question; it stays here")
     run.add_argument("--json", action="store_true", help="print the answer as JSON")
+    run.add_argument("--ledger", type=Path, help="of this party's people; the user's own when left out")
+    run.add_argument("--budget", type=float, default=10.0, help="epsilon that these people may lose in all")
     text = "how several machines ask together"
     actions.add_parser("guide", help=text, description=text, allow_abbrev=False)
 
@@ -281,7 +283,8 @@ def _take_part(options: argparse.Namespace, _: list[str]) -> int:
     if options.action == "new":
         return int(party.print_new_party(options.name, options.folder))
     if options.action == "run":
-        return int(party.print_joint_answer(options.config, options.rows, prints_json=options.json))
+        chosen = {"prints_json": options.json, "ledger": options.ledger, "budget": options.budget}
+        return int(party.print_joint_answer(options.config, options.rows, **chosen))
     return int(party.print_guide())
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from twinlab.commands.party import print_guide, print_joint_answer, print_new_party
-from twinlab.errors import DataContractError, SpecificationError
+from twinlab.errors import BudgetExhaustedError, DataContractError, SpecificationError
 from twinlab.pipeline.joint_machine import load_rows, run_configured_party
 from twinlab.protection.joint import Column, MomentQuestion, add_plainly, ask_jointly
 
@@ -27,7 +28,8 @@ def folder(tmp_path, capsys):
     for name in NAMES:
         assert print_new_party(name, tmp_path) == 0
     assert capsys.readouterr().out.count("fingerprint, to compare") == 3
-    example = (tmp_path / "north.toml").read_text()
+    example = re.sub(r"\[privacy\].*?\n\n", "", (tmp_path / "north.toml").read_text(), flags=re.DOTALL)
+    assert "epsilon" not in example
     for name in NAMES:
         text = example.replace('name = "north"\nkey = "north.key"', f'name = "{name}"\nkey = "{name}.key"')
         text = text.replace("0.0.0.0:7461", f"127.0.0.1:{ports[name]}")
@@ -69,7 +71,29 @@ def test_an_answer_is_printed_with_its_costs(folder, capsys):
     said = capsys.readouterr()
     assert said.out.count("Over 45 people: age has mean") == 3
     assert said.out.count("2 sums were opened; what came here:") == 3
+    assert said.out.count("no guarantee: the answer is exact") == 3
     assert "waiting at 127.0.0.1" in said.err
+
+
+def test_with_an_epsilon_each_party_pays_first_and_stops_where_its_budget_ends(folder, capsys):
+    for name in NAMES:
+        path = folder / f"{name}.toml"
+        path.write_text(path.read_text().replace("[question]", "[privacy]\nepsilon = 200\ndelta = 1e-7\n[question]"))
+
+    def work(name, budget=300.0):
+        own = {"ledger": folder / f"{name}.sqlite", "budget": budget}
+        return run_configured_party(folder / f"{name}.toml", folder / f"{name}.csv", **own)
+
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        found = list(pool.map(work, NAMES))
+    tables = [load_rows(folder / f"{name}.csv", COLUMNS) for name in NAMES]
+    exact = ask_jointly(MomentQuestion(COLUMNS), tables, add_plainly)
+    assert {tuple(each.answer.means) for each in found} == {tuple(found[0].answer.means)} != {tuple(exact.means)}
+    assert found[0].answer.means == pytest.approx(exact.means, rel=0.1)
+    assert all("epsilon 2" in str(each.guarantee) and "charged epsilon" in each.receipt for each in found)
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        again = [pool.submit(work, name) for name in NAMES]
+    assert all(isinstance(each.exception(), BudgetExhaustedError) for each in again)
 
 
 def test_rows_are_checked_before_anybody_is_spoken_to(folder):

@@ -29,7 +29,9 @@ Who sees what
   - Up to most_colluding parties together learn nothing else of the others' rows, even if they lie. One more opens
     everything: with three parties any two that collude have all vectors of the third.
   - The network sees who talks to whom, when, and how much, and nothing of what.
-  - Nobody sees rows; they do not leave the machine. What totals say of few people is for min_count and noise.
+  - Nobody sees rows; they do not leave the machine. What totals say of few people is for [privacy]: each party adds
+    noise of its own before it shares, so that nobody knows it all, and charges its own people's ledger first (the
+    user's own, or --ledger FILE; --budget is the cap). Without [privacy] sums are exact and protect nobody in them.
 
 What mutual TLS does, and what not
   - Each connection is encrypted (TLS 1.3), and both ends show a certificate that must be exactly the agreed one.
@@ -52,14 +54,20 @@ def print_new_party(name: str, folder: Path) -> int:
     return 0
 
 
-def print_joint_answer(config: Path, rows: Path, *, prints_json: bool) -> int:
+def print_joint_answer(
+    config: Path, rows: Path, *, prints_json: bool, ledger: Path | None = None, budget: float = 10.0
+) -> int:
     """Take part in a run and print the answer and what it cost."""
-    report = run_configured_party(config, rows, _stay_silent if prints_json else _report)
+    progress = _stay_silent if prints_json else _report
+    report = run_configured_party(config, rows, progress, ledger=ledger, budget=budget)
     if prints_json:
         print(json.dumps(_write_report(report), allow_nan=False))
         return 0
     print(f"\n{report.answer.sentence}\n")
     _print_table(report.answer.table())
+    print(f"\n{report.guarantee}")
+    if report.receipt:
+        print(report.receipt)
     print(f"\n{report.n_rounds} sums were opened; what came here:")
     _print_table(report.costs)
     return 0
@@ -80,6 +88,8 @@ def _write_report(report: PartyReport) -> dict[str, Any]:
     return {
         "sentence": report.answer.sentence,
         "table": table,
+        "guarantee": str(report.guarantee),
+        "receipt": report.receipt,
         "n_rounds": report.n_rounds,
         "costs": list(report.costs),
     }

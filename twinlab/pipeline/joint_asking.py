@@ -15,7 +15,7 @@ from twinlab.errors import DataContractError, SpecificationError
 from twinlab.ledger import PrivacyLedger, Receipt
 from twinlab.pipeline.joint_noise import make_disturbance
 from twinlab.pipeline.joint_plan import NoisePlan, plan_noise
-from twinlab.pipeline.joint_run import run_parties
+from twinlab.pipeline.joint_run import JointRun, run_parties
 from twinlab.protection.joint.distribution import Histogram, Quantiles
 from twinlab.protection.joint.moment import Moments
 from twinlab.protection.joint.party_run import RunTerms
@@ -35,7 +35,8 @@ TOGETHER = "all together"
 _PURPOSE = "joint answer"
 #: How the kinds of messages begin that open a sum.
 _OPENING = ("share of the sum", "hash of the sum")
-_EXACT = NoGuarantee("the answer is exact, and may tell of single people")
+#: What is promised where no noise is.
+EXACT = NoGuarantee("the answer is exact, and may tell of single people")
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +52,9 @@ class JointAnswer:
       shares_guarantee: what is promised of what parties send each other.
       answer_guarantee: what is promised of what is opened.
       receipts: what was charged.
-      n_rounds, n_bytes, seconds: sums that were opened, bytes of all messages, and how long it all took.
+      n_rounds, n_bytes: sums that were opened, and bytes of all messages.
+      seconds: from the first message to the answer.
+      start_seconds: until all parties were there; 0 where they are not processes.
     """
 
     question: AnyQuestion
@@ -64,6 +67,7 @@ class JointAnswer:
     n_rounds: int
     n_bytes: int
     seconds: float
+    start_seconds: float
 
     @property
     def sentence(self) -> str:
@@ -128,11 +132,12 @@ def ask_hospitals(
       BudgetExhaustedError: if the budget does not allow it, as none does exact sums; nothing was spent.
       ProtocolError: if a party is missing or something was altered; what was charged stays so.
     """
-    started = time.perf_counter()
     if question.noise_multiplier:
         raise SpecificationError("question: expected one without noise, got one with; say epsilon instead")
     if where not in get_args(Where):
         raise SpecificationError(f"where: expected {' or '.join(get_args(Where))}, got {where!r}")
+    if where not in get_args(Where):
+        raise SpecificationError(f"where: expected here or processes, got {where!r}; choose one")
     limit = _check_tables(question, tables, most_rows)
     plan = None
     if epsilon is not None:
@@ -147,46 +152,40 @@ def ask_hospitals(
     asked, noise = (question, None) if plan is None else (plan.question, plan.noise)
     terms = RunTerms(tuple(tables), asked, most_colluding, limit, noise)
     receipts = _charge(ledger, plan, question)
-    answer, transcript, n_rounds = _ask(asked, tables, most_colluding, limit, noise, where, progress)
-    guarantee: DifferentialPrivacy | NoGuarantee = _EXACT if plan is None else plan.guarantee
-    transcript = _restate(transcript, guarantee)
+    done = _ask(terms, tables, where, progress)
+    guarantee: DifferentialPrivacy | NoGuarantee = EXACT if plan is None else plan.guarantee
+    transcript = _restate(done.transcript, guarantee)
     return JointAnswer(
         question=asked,
-        answer=answer,
+        answer=done.answer,
         own={name: _answer_alone(question, rows) for name, rows in tables.items()},
         transcript=transcript,
-        shares_guarantee=terms.make_sharing_terms(1, bytes(SESSION_BYTES)).guarantee,
+        shares_guarantee=done.guarantee,
         answer_guarantee=guarantee,
         receipts=receipts,
-        n_rounds=n_rounds,
-        n_bytes=sum(message.n_bytes for message in transcript),
-        seconds=time.perf_counter() - started,
+        n_rounds=done.n_rounds,
+        n_bytes=done.n_bytes,
+        seconds=done.seconds,
+        start_seconds=done.start_seconds,
     )
 
 
-def _ask(
-    question: AnyQuestion,
-    tables: Mapping[str, np.ndarray],
-    most_colluding: int,
-    most_rows: int,
-    noise: dict[str, Any] | None,
-    where: Where,
-    progress: Progress,
-) -> tuple[AnyJointAnswer, Transcript, int]:
-    """The answer, who saw what, and how many sums were opened."""
+def _ask(terms: RunTerms, tables: Mapping[str, np.ndarray], where: Where, progress: Progress) -> JointRun:
+    """The answer, who saw what, and what it cost."""
+    question, noise = terms.question, terms.noise
     if where == "processes":
-        done = run_parties(
+        return run_parties(
             question,
             tables,
-            most_colluding=most_colluding,
-            most_rows=most_rows,
+            most_colluding=terms.most_colluding,
+            most_rows=terms.most_rows,
             noise=noise,
             on_progress=progress,
         )
-        return done.answer, done.transcript, done.n_rounds
-    largest = measure_magnitude(most_rows) if noise is None else noise["largest"]
-    adder = SecretAdder(most_colluding, largest=largest, names=tuple(tables))
+    largest = measure_magnitude(terms.most_rows) if noise is None else noise["largest"]
+    adder = SecretAdder(terms.most_colluding, largest=largest, names=tuple(tables))
     disturbances = [make_disturbance(noise) for _ in tables]
+    totals: list[np.ndarray] = []
 
     def add(vectors: Sequence[np.ndarray]) -> np.ndarray:
         number = adder.n_sums + 1
@@ -195,11 +194,22 @@ def _ask(
             for vector, disturb in zip(vectors, disturbances, strict=True)
         ]
         total = adder(noisy)
+        totals.append(total)
         progress("adding in secret", number, question.n_rounds)
         return total
 
+    begun = time.perf_counter()
     answer: Any = ask_jointly(question, list(tables.values()), add)  # type: ignore[misc]
-    return answer, adder.messages, adder.n_sums
+    return JointRun(
+        answer=answer,
+        totals=tuple(totals),
+        transcript=adder.messages,
+        n_rounds=adder.n_sums,
+        n_bytes=sum(message.n_bytes for message in adder.messages),
+        seconds=time.perf_counter() - begun,
+        start_seconds=0.0,
+        guarantee=terms.make_sharing_terms(1, bytes(SESSION_BYTES)).guarantee,
+    )
 
 
 def _charge(ledger: PrivacyLedger | None, plan: NoisePlan | None, question: AnyQuestion) -> tuple[Receipt, ...]:

@@ -34,6 +34,7 @@ def test_the_example_is_a_configuration(folder):
     assert found.addresses == {"south": "south.example.org:7461", "east": "east.example.org:7461"}
     assert found.certificates["east"] == (folder / "east.pem").read_text()
     assert (found.time_limit_s, found.wait_s) == (60.0, 600.0)
+    assert (found.epsilon, found.delta) == (1.0, 1e-7)
 
 
 def test_the_order_of_parties_does_not_matter(folder):
@@ -57,7 +58,13 @@ FAULTS = {
         "most_colluding: expected from 1 to 1 of 3 parties, got 2",
         "most_colluding = 2 ",
     ),
-    "noise": ("[question]", "noise: expected a table, got str", 'noise = "much"\n[question]'),
+    "epsilon": ("epsilon = 1.0", "privacy.epsilon: expected above 0 and below 1000, such as 1, got", "epsilon = 0"),
+    "noise": (
+        "delta = 1e-7",
+        "privacy.noise: expected epsilon and delta, got this; leave it out",
+        "delta = 1e-7\nnoise = 1",
+    ),
+    "privacy": ("[privacy]", "privacy: expected a table, got str", 'privacy = "much"\n[more]'),
 }
 
 

@@ -18,6 +18,8 @@ from twinlab.protection.joint.party_run import RunTerms
 from twinlab.protection.joint.question_file import read_question
 
 _TEXTS: dict[str, tuple[str, ...]] = {"party": ("name", "key", "listen"), "parties": ("name", "address", "certificate")}
+#: Each with what it must be below, and an example.
+_PRIVACY = {"epsilon": (1000.0, 1.0), "delta": (1e-2, 1e-7)}
 _NUMBERS = {"most_colluding": 1, "most_rows": 100_000, "time_limit_s": 60.0, "wait_s": 600.0}
 
 
@@ -32,6 +34,7 @@ class PartyConfig:
       addresses, certificates: of the others, by name; public.
       time_limit_s: how long an exchange may take.
       wait_s: how long to wait until all parties are there.
+      epsilon, delta: what the answer may cost a person, and the probability with which that may fail; None for exact sums.
     """
 
     terms: RunTerms
@@ -41,6 +44,8 @@ class PartyConfig:
     certificates: Mapping[str, str] = field(repr=False)
     time_limit_s: float
     wait_s: float
+    epsilon: float | None = None
+    delta: float | None = None
 
 
 def load_party_config(path: Path) -> PartyConfig:
@@ -63,8 +68,8 @@ def load_party_config(path: Path) -> PartyConfig:
         question=read_question(values["question"]),
         most_colluding=numbers["most_colluding"],
         most_rows=numbers["most_rows"],
-        noise=values.get("noise"),
     )
+    privacy = values.get("privacy")
     folder = path.resolve().parent
     others = {name: entry for name, entry in entries.items() if name != party["name"]}
     return PartyConfig(
@@ -75,6 +80,8 @@ def load_party_config(path: Path) -> PartyConfig:
         certificates={name: read_certificate(folder / entry["certificate"]) for name, entry in others.items()},
         time_limit_s=float(numbers["time_limit_s"]),
         wait_s=float(numbers["wait_s"]),
+        epsilon=None if privacy is None else float(privacy["epsilon"]),
+        delta=None if privacy is None else float(privacy["delta"]),
     )
 
 
@@ -98,6 +105,10 @@ columns = [
   {{ name = "resting_heart_rate_bpm", lower = 30, upper = 130, unit = "bpm" }},
 ]
 
+[privacy]  # leave it out to open exact sums, which tell of people where they are few
+epsilon = 1.0   # what the answer may cost a person
+delta = 1e-7    # with which probability that may fail; far below one over all people
+
 {parties}
 # This party's own.
 [party]
@@ -109,13 +120,15 @@ listen = "0.0.0.0:7461"  # {LOOPBACK} for parties on one machine
 
 def _check_fields(values: Mapping[str, Any]) -> None:
     """All faults of the file's own fields at once; those of the question are for `read_question`."""
-    known = (*_TEXTS, "question", "noise", *_NUMBERS)
+    known = (*_TEXTS, "question", "privacy", *_NUMBERS)
     faults = [
         f"{name}: expected one of {', '.join(known)}, got this; leave it out" for name in values.keys() - {*known}
     ]
-    for name in ("question", "noise"):
+    for name in ("question", "privacy"):
         if not isinstance(values.get(name, {}), Mapping) or (name == "question" and name not in values):
             faults.append(f"{name}: expected a table, got {type(values.get(name)).__name__}; see `party guide`")
+    if isinstance(values.get("privacy"), Mapping):
+        faults += _find_privacy_faults(values["privacy"])
     for name, default in _NUMBERS.items():
         value, kinds = values.get(name, default), int if isinstance(default, int) else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < 1e9:
@@ -135,6 +148,18 @@ def _check_fields(values: Mapping[str, Any]) -> None:
         raise SpecificationError("\n".join(sorted(faults)))
     for where in (values["party"]["listen"], *(entry["address"] for entry in entries)):
         split_address(where)
+
+
+def _find_privacy_faults(table: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the table of epsilon and delta."""
+    faults = [f"privacy.{name}: expected epsilon and delta, got this; leave it out" for name in table.keys() - _PRIVACY]
+    for name, (most, example) in _PRIVACY.items():
+        value = table.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < most:
+            faults.append(
+                f"privacy.{name}: expected above 0 and below {most:g}, such as {example:g}, got something else"
+            )
+    return faults
 
 
 def _find_text_faults(table: Any, kind: str, at: int | None = None) -> list[str]:
