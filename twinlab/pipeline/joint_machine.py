@@ -111,7 +111,7 @@ def run_configured_party(
 
     Raises:
       SpecificationError: if the configuration is wrong. Nothing was sent.
-      BudgetExhaustedError: if the party's ledger does not allow it; nothing was spent, and nothing of the rows was sent.
+      BudgetExhaustedError: if the party's ledger does not allow it; nothing was spent, and no share was sent.
       DataContractError: if the rows break their bounds, or there are too few of them over all parties.
       ProtocolError: if a party is missing or does not do its part; the message names it.
     """

@@ -64,7 +64,7 @@ FAULTS = {
         "privacy.noise: expected epsilon and delta, got this; leave it out",
         "delta = 1e-7\nnoise = 1",
     ),
-    "privacy": ("[privacy]", "privacy: expected a table, got str", 'privacy = "much"\n[more]'),
+    "privacy": ("[privacy]", "privacy: expected a table, got list", "[[privacy]]"),
 }
 
 

@@ -34,7 +34,8 @@ class PartyConfig:
       addresses, certificates: of the others, by name; public.
       time_limit_s: how long an exchange may take.
       wait_s: how long to wait until all parties are there.
-      epsilon, delta: what the answer may cost a person, and the probability with which that may fail; None for exact sums.
+      epsilon, delta: what the answer may cost a person, and the probability with which that fails; None for exact
+        sums.
     """
 
     terms: RunTerms
