@@ -136,6 +136,9 @@ class CoefficientProgram:
     columns, from which any column can be regressed on any others; here they stay on shares. So there are no standard
     errors, which need these sums.
 
+    Scaled coefficients are within k // 2 + 1.75 places of 2^-24 of those of pooled rows, if there are k ways to choose
+    as many parties as may collude: within 2.75 places for 1 of 3 parties, 18.75 for 3 of 7.
+
     Attributes:
       features, outcome: public; rows hold the features, then the outcome.
       penalty: public; as in `RidgeQuestion`, and above 0.

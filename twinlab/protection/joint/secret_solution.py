@@ -65,7 +65,7 @@ class Arithmetic(Protocol):
           modulus: public.
 
         Returns:
-          Private; shares of the numbers over 2^n_cut, within half of `n_masks` + 1 of exact ones.
+          Private; shares of the numbers over 2^n_cut, within `n_masks` // 2 + 1 of exact ones.
         """
         ...
 
