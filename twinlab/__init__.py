@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.inversion_lesson import invert_twins
     from twinlab.pipeline.joining import attack_joining
     from twinlab.pipeline.joint_asking import ask_hospitals
+    from twinlab.pipeline.joint_exploration import explore_hospitals
     from twinlab.pipeline.joint_leak_lesson import attack_joint_answer, compare_joint_leaks
     from twinlab.pipeline.joint_lie_lesson import compare_lies
     from twinlab.pipeline.joint_view import compare_parties, list_shares, list_terms
@@ -98,6 +99,7 @@ _HOMES = {
     "choose_question": "twinlab.pipeline.hospital:choose_question",
     "split_vertically": "twinlab.pipeline.holder:split_vertically",
     "ask_hospitals": "twinlab.pipeline.joint_asking:ask_hospitals",
+    "explore_hospitals": "twinlab.pipeline.joint_exploration:explore_hospitals",
     "compare_parties": "twinlab.pipeline.joint_view:compare_parties",
     "list_terms": "twinlab.pipeline.joint_view:list_terms",
     "list_shares": "twinlab.pipeline.joint_view:list_shares",
@@ -261,6 +263,7 @@ __all__ = [
     "draw_twin_rows",
     "examine_machine",
     "explore_devices",
+    "explore_hospitals",
     "explore_privacy",
     "explore_questions",
     "hold_mirror",

@@ -259,6 +259,43 @@ _EXERCISES: dict[str, _Exercise] = {
             "nothing": "The ciphers are unbroken, and still: look at the second chart.",
         },
     ),
+    "08.1": _Exercise(
+        _near(3, 0.01),
+        "A secret of threshold three opens with any three points: one more than may collude. Two points fit every value "
+        "equally well.",
+        ("How many points does it take to fix a curve of this kind?", "One more than may collude."),
+        {
+            "2": "Two may collude and still learn nothing: that is what was promised.",
+            "5": "Not all are needed, or one hospital that vanished would take the sum with it.",
+        },
+    ),
+    "08.2": _Exercise(
+        _says("noise"),
+        "Both answers are meant to be opened, and their difference is that patient's row. Only an answer that hardly "
+        "depends on one person protects them.",
+        ("Look at the second panel of the leaks.", "What stays the same when more hospitals take part?"),
+        {
+            "more hospitals": "The difference of two totals is one patient's row, however many hospitals there are.",
+            "better encryption": "Nothing was broken on the way: the answers themselves tell.",
+        },
+    ),
+    "08.3": _Exercise(
+        _says("no"),
+        "Shares of a false number are as good as those of a true one, and nobody else knows the hospital's patients. A "
+        "hospital is bound to its number before it sees anything, and no more.",
+        ("Look at the table of lies: which line is never found?", "Who else could know?"),
+        {"yes": "Altered shares are found, since they fit no others. False numbers fit very well."},
+    ),
+    "08.4": _Exercise(
+        _near(1.5, 0.001),
+        "The honest two must do alone: each adds a variance of one half. All three together add 1.5. The surplus is the "
+        "price of not knowing who is honest.",
+        ("What must each of the honest two add?", "The third adds as much, honest or not."),
+        {
+            "1": "Then the two honest ones have added two thirds only, if the third leaves its noise out.",
+            "3": "That is what three trusted curators would add, each as if alone.",
+        },
+    ),
     "10.1": _Exercise(
         _says("part"),
         "Private training bounds what one person changes in the weights, so who took part cannot be told from them. "

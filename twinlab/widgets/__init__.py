@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from twinlab.widgets.control import Pick, Slide, Tick, Write
     from twinlab.widgets.federated_devices import FederatedDevices
     from twinlab.widgets.form import controls_for
+    from twinlab.widgets.hospitals_together import HospitalsTogether
     from twinlab.widgets.live import LiveChart
     from twinlab.widgets.meet_your_twin import MeetYourTwin
     from twinlab.widgets.noise_at_the_sensor import NoiseAtTheSensor
@@ -21,6 +22,7 @@ _HOMES = {
     "AskInSecret": "ask_in_secret",
     "AttackEverything": "attack_everything",
     "FederatedDevices": "federated_devices",
+    "HospitalsTogether": "hospitals_together",
     "LiveChart": "live",
     "MeetYourTwin": "meet_your_twin",
     "NoiseAtTheSensor": "noise_at_the_sensor",
@@ -39,6 +41,7 @@ __all__ = [
     "AskInSecret",
     "AttackEverything",
     "FederatedDevices",
+    "HospitalsTogether",
     "LiveChart",
     "MeetYourTwin",
     "NoiseAtTheSensor",
