@@ -6,12 +6,14 @@ from typing import Final, Self
 import numpy as np
 import pandas as pd
 
+from twinlab.cohorts.population import SimulatedPopulation
 from twinlab.cohorts.stream import PERSON, PeopleStream
 from twinlab.errors import SpecificationError
 
 CONDITIONS: Final = ("none", "hypertension", "type_2_diabetes", "depression", "sleep_apnoea")
 N_WALKS: Final = 3  # walking habits of a person
 N_MEALS: Final = 3
+_USUAL: Final = SimulatedPopulation()
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -122,14 +124,16 @@ class People:
         return f"People({self.n_people} simulated people, seed {self.seed})"
 
 
-def draw_people(n_people: int, seed: int) -> People:
+def draw_people(n_people: int, seed: int, population: SimulatedPopulation = _USUAL) -> People:
     """Draw people who do not exist.
 
-    Person i is the same person whatever `n_people` is.
+    Person i is the same person whatever `n_people` is, and in another population differs only by what the population
+    changes.
 
     Args:
       n_people: how many; public.
       seed: which people; public.
+      population: what they have in common; public.
 
     Returns:
       Their bodies, habits and sensitive attributes. Prevalences and links follow the usual direction (blood pressure
@@ -144,11 +148,11 @@ def draw_people(n_people: int, seed: int) -> People:
     if n_people < 1:
         raise SpecificationError(f"n_people: expected at least 1, got {n_people}")
     stream = PeopleStream(seed, PERSON, n_people)
-    drawn = _draw_body(stream)
-    drawn |= _draw_work_and_sleep(stream, drawn)
-    drawn |= _draw_heart(stream, drawn)
-    drawn |= _draw_activity(stream, drawn)
-    drawn |= _draw_food_and_wearing(stream, drawn)
+    drawn = _draw_body(stream, population)
+    drawn |= _draw_work_and_sleep(stream, drawn, population)
+    drawn |= _draw_heart(stream, drawn, population)
+    drawn |= _draw_activity(stream, drawn, population)
+    drawn |= _draw_food_and_wearing(stream, drawn, population)
     names = {item.name for item in fields(People)}
     arrays = {name: _to_float32(value) for name, value in drawn.items() if name in names}
     ids = tuple(f"person-{number:04d}" for number in range(1, n_people + 1))
@@ -163,7 +167,7 @@ def _logistic(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def _draw_body(stream: PeopleStream) -> dict[str, np.ndarray]:
+def _draw_body(stream: PeopleStream, population: SimulatedPopulation) -> dict[str, np.ndarray]:
     """Age, sex, weight, condition and fitness."""
     age = np.clip(44 + 15 * stream.normal(), 18, 82)
     is_male = stream.uniform() < 0.5
@@ -187,6 +191,7 @@ def _draw_body(stream: PeopleStream) -> dict[str, np.ndarray]:
         - 0.018 * (bmi - 26)
         - 0.35 * has["depression"]
         - 0.12 * has["type_2_diabetes"]
+        + population.activity_log
     )
     fitness = 46 + 5 * is_male - 0.33 * (age - 25) - 0.45 * (bmi - 25) + 3.5 * activity_log + 3.5 * stream.normal()
     height_m = np.clip(1.65 + 0.12 * is_male + 0.065 * stream.normal(), 1.45, 2.05)
@@ -201,15 +206,18 @@ def _draw_body(stream: PeopleStream) -> dict[str, np.ndarray]:
         "takes_beta_blocker": takes_beta_blocker,
         "activity_log": activity_log,
         "fitness_vo2max": np.clip(fitness, 14, 70),
-        "basal_kcal_per_hour": basal * np.exp(0.15 * stream.normal()),
+        "basal_kcal_per_hour": basal * np.exp(0.15 * stream.normal() + population.resting_energy_log),
     }
 
 
-def _draw_work_and_sleep(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _draw_work_and_sleep(
+    stream: PeopleStream, drawn: dict[str, np.ndarray], population: SimulatedPopulation
+) -> dict[str, np.ndarray]:
     """Job, shifts, commute, chronotype and how people sleep."""
     age, condition = drawn["age_years"], drawn["condition"]
     depressed, apnoeic = condition == CONDITIONS.index("depression"), condition == CONDITIONS.index("sleep_apnoea")
-    chronotype = 0.9 * stream.normal() - 0.022 * (age - 44) + 0.3 * drawn["is_male"] + 0.75 + 0.5 * depressed
+    chronotype = population.chronotype_spread_hours * stream.normal() - 0.022 * (age - 44) + 0.3 * drawn["is_male"]
+    chronotype = chronotype + population.chronotype_hours + 0.5 * depressed
     has_job = stream.uniform() < np.where(age < 66, 0.78, 0.08)
     return {
         "chronotype_hours": chronotype,
@@ -218,20 +226,23 @@ def _draw_work_and_sleep(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> 
         "work_start_hour": np.clip(8.5 + 0.35 * chronotype + 0.8 * stream.normal(), 6, 12),
         "commute_minutes": np.clip(np.exp(2.0 + 0.7 * stream.normal()), 0, 40) * has_job,
         "bedtime_irregularity": np.clip(np.exp(-0.35 + 0.45 * stream.normal()), 0.2, 2.2),
-        "sleep_need_hours": np.clip(7.4 + 0.65 * stream.normal() + 0.4 * depressed, 5.3, 9.6),
+        "sleep_need_hours": np.clip(population.sleep_need_hours + 0.65 * stream.normal() + 0.4 * depressed, 5.3, 9.6),
         "fragmentation": np.clip(
             0.04 + 0.02 * (age > 60) + 0.09 * apnoeic + 0.05 * depressed + 0.015 * stream.normal(), 0.01, 0.3
         ),
     }
 
 
-def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _draw_heart(
+    stream: PeopleStream, drawn: dict[str, np.ndarray], population: SimulatedPopulation
+) -> dict[str, np.ndarray]:
     """How the heart rests, answers effort and recovers."""
     condition, fitness = drawn["condition"], drawn["fitness_vo2max"]
     blocked = drawn["takes_beta_blocker"]
     depressed, apnoeic = condition == CONDITIONS.index("depression"), condition == CONDITIONS.index("sleep_apnoea")
-    resting = 69.5 - 0.42 * (fitness - 38) + 2.5 * ~drawn["is_male"] - 9 * blocked + 4 * depressed + 4 * apnoeic
-    resting = np.clip(resting + 5.0 * stream.normal(), 42, 98)
+    resting = population.resting_heart_rate_bpm - 0.42 * (fitness - 38) + 2.5 * ~drawn["is_male"] - 9 * blocked
+    resting = resting + 4 * depressed + 4 * apnoeic
+    resting = np.clip(resting + population.resting_heart_rate_spread_bpm * stream.normal(), 42, 98)
     # Tanaka, Monahan and Seals, JACC 37 (2001): maximal heart rate is 208 - 0.7 age.
     highest = 208 - 0.7 * drawn["age_years"] - 22 * blocked + 5 * stream.normal()
     gain = (highest - resting) / (fitness / 3.5 - 1) * np.exp(0.4 * stream.normal()) * np.where(blocked, 0.75, 1)
@@ -241,14 +252,16 @@ def _draw_heart(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str,
         "gain_bpm_per_met": np.clip(gain, 3, 35),
         "rise_minutes": np.clip(1.2 * np.exp(0.25 * stream.normal()) * (40 / fitness) ** 0.5, 0.5, 6),
         "recovery_minutes": np.clip(6 * np.exp(0.3 * stream.normal()) * (40 / fitness) ** 0.9, 2, 30),
-        "circadian_bpm": np.clip(2.8 + 1.1 * stream.normal(), 0.2, 7),
-        "circadian_peak_hour": 16.5 + drawn["chronotype_hours"] + 0.5 * stream.normal(),
+        "circadian_bpm": np.clip(population.circadian_bpm + 1.1 * stream.normal(), 0.2, 7),
+        "circadian_peak_hour": population.circadian_peak_hour + drawn["chronotype_hours"] + 0.5 * stream.normal(),
         "stress_bpm": np.clip(5.7 * np.exp(0.3 * stream.normal()) * np.where(depressed, 1.2, 1), 2, 14),
         "cadence_lock": 0.25 * stream.uniform() ** 3,
     }
 
 
-def _draw_activity(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _draw_activity(
+    stream: PeopleStream, drawn: dict[str, np.ndarray], population: SimulatedPopulation
+) -> dict[str, np.ndarray]:
     """What people are used to doing, hour by hour."""
     age, activity = drawn["age_years"], drawn["activity_log"]
     routine = 0.6 * stream.normal(24)
@@ -259,10 +272,10 @@ def _draw_activity(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[s
     kind = stream.uniform()
     return {
         "routine_log": routine,
-        "weekend_log": 0.35 * stream.normal(24),
+        "weekend_log": 0.35 * stream.normal(24) + population.weekend_activity_log,
         "busyness_spread": np.clip(0.85 + 0.12 * stream.normal(), 0.4, 1.3),
         "cadence_per_min": np.clip(104 + 8 * stream.normal() - 0.25 * (age - 44) * (age > 60), 70, 130),
-        "light_cadence_per_min": np.clip(19 * np.exp(0.28 * stream.normal()), 9, 40),
+        "light_cadence_per_min": np.clip(population.light_steps_per_min * np.exp(0.28 * stream.normal()), 9, 40),
         "walking_pace": np.clip(1 + 0.11 * stream.normal() - 0.0035 * (age - 44), 0.6, 1.45),
         "energy_overestimate": np.clip(1.5 * np.exp(0.28 * stream.normal()), 0.9, 2.6),
         "walk_hour": 6.5 + 14.5 * stream.uniform(N_WALKS),
@@ -276,7 +289,9 @@ def _draw_activity(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[s
     }
 
 
-def _draw_food_and_wearing(stream: PeopleStream, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _draw_food_and_wearing(
+    stream: PeopleStream, drawn: dict[str, np.ndarray], population: SimulatedPopulation
+) -> dict[str, np.ndarray]:
     """Glucose regulation, meals, drinks, and how faithfully the watch is worn."""
     bmi, diabetic = drawn["bmi"], drawn["condition"] == CONDITIONS.index("type_2_diabetes")
     base_hour = np.array([[8.0], [13.0], [19.0]])
@@ -285,14 +300,15 @@ def _draw_food_and_wearing(stream: PeopleStream, drawn: dict[str, np.ndarray]) -
     carbs = base_carbs * np.exp(0.25 * stream.normal(1)) * np.exp(0.15 * stream.normal(N_MEALS))
     # Diabetes comes in all degrees, from well controlled to hardly.
     spread = np.where(diabetic, 34 * np.exp(0.5 * stream.normal()), 0) + 5 * stream.normal()
+    fasting = population.basal_glucose_mg_dl + 0.12 * (drawn["age_years"] - 44) + 0.5 * (bmi - 26) + spread
     return {
         "insulin_sensitivity": np.exp(0.3 * stream.normal() - 1.6 * diabetic - 0.03 * (bmi - 26)),
-        "basal_glucose_mg_dl": np.clip(86 + 0.12 * (drawn["age_years"] - 44) + 0.5 * (bmi - 26) + spread, 70, 220),
+        "basal_glucose_mg_dl": np.clip(fasting, 70, 220),
         "meal_hour": np.clip(meal_hour, 5, 23),
         "meal_carbs_g": np.clip(carbs, 10, 170),
         "snack_chance": np.clip(0.5 + 0.2 * stream.normal(), 0.05, 0.95),
         "alcohol_chance": 0.6 * stream.uniform() ** 2,
         # Most people forget the watch on few days, some on many: the shape of the real export.
-        "off_day_chance": 0.85 * stream.uniform() ** 5,
-        "takes_off_at_night": stream.uniform() < 0.2,
+        "off_day_chance": population.off_day_chance * stream.uniform() ** 5,
+        "takes_off_at_night": stream.uniform() < population.bare_night_share,
     }
