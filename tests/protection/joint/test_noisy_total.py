@@ -13,10 +13,11 @@ from twinlab.protection.joint.moment import MomentQuestion
 from twinlab.protection.joint.noisy_total import (
     bound_pull,
     drop_negative_spread,
-    find_added_penalty,
     find_noisy_quantiles,
+    lift_spread,
     make_rising,
     simulate_noise,
+    spread_products,
 )
 from twinlab.protection.joint.regression import LogisticQuestion, RidgeQuestion
 from twinlab.protection.joint.statistic import Column, add_plainly, ask_jointly
@@ -34,6 +35,12 @@ QUESTIONS = (
     (LogisticQuestion((HEART, SLEEP), FLARE), [0, 1, 2]),
     (SurvivalQuestion(DAYS, (50.0, 100.0, 200.0, 300.0)), [3, 2]),
 )
+
+
+def is_regression(question):
+    return isinstance(question, RidgeQuestion | LogisticQuestion)
+
+
 each_question = pytest.mark.parametrize(
     ("question", "columns"), QUESTIONS, ids=lambda part: type(part).__name__ if not isinstance(part, list) else ""
 )
@@ -51,8 +58,9 @@ def add_noise(scale, rng):
     return lambda vectors: add_plainly(vectors) + scale * rng.standard_normal(vectors[0].shape)
 
 
-@each_question
+@pytest.mark.parametrize(("question", "columns"), [pair for pair in QUESTIONS if not is_regression(pair[0])])
 def test_with_hardly_any_noise_the_answer_is_the_plain_one(question, columns):
+    """Regressions have weights then, see test_noisy_newton and test_noisy_ridge."""
     rows = draw_people(3000)[:, columns]
     plain = ask_jointly(question, [rows], add_plainly)
     noisy = ask_jointly(replace(question, noise_multiplier=1e-7), [rows], add_plainly)
@@ -130,12 +138,26 @@ def test_spread_below_none_is_dropped_and_the_rest_kept():
     assert np.linalg.eigvalsh(drop_negative_spread(np.array([[1.0, 3.0], [3.0, 1.0]]))).min() >= -1e-12
 
 
-def test_only_as_much_penalty_is_added_as_noise_needs():
-    assert find_added_penalty(np.diag([50.0, 9.0]), 2.0) == 0.0
-    assert find_added_penalty(np.diag([50.0, -9.0]), 2.0) == pytest.approx(9 + 2 * np.sqrt(2))
-    assert find_added_penalty(np.diag([50.0, -9.0]), 0.0) == 0.0
-    # where nothing but the penalty is left, a coefficient is as unknown as before
-    assert bound_pull(np.eye(2) / 40.0, 40.0, 3.0) == pytest.approx(9 * np.eye(2))
+def test_only_directions_that_noise_may_have_made_up_are_lifted():
+    good = np.array([[50.0, 1.0], [1.0, 9.0]])
+    lifted, added = lift_spread(good, 2.0)
+    assert (lifted == good).all()
+    assert not added.any()
+    lifted, added = lift_spread(np.diag([50.0, -9.0]), 2.0)
+    assert lifted == pytest.approx(np.diag([50.0, 2 * np.sqrt(2)]))
+    assert added == pytest.approx(np.diag([0.0, 9 + 2 * np.sqrt(2)]))
+    assert (lift_spread(np.diag([50.0, -9.0]), 0.0)[0] == np.diag([50.0, -9.0])).all()
+    # where nothing but what was added is left, a coefficient is as unknown as before
+    assert bound_pull(np.eye(2) / 40.0 @ (40.0 * np.eye(2)), 3.0) == pytest.approx(9 * np.eye(2))
+
+
+def test_the_spread_of_a_matrix_of_noise_times_a_vector_is_the_exact_one():
+    """Standard errors of 20,000 draws are below 0.06; six of them."""
+    rng, vector = np.random.default_rng(0), np.array([1.0, -2.0, 0.5])
+    upper = np.triu(2.0 * rng.standard_normal((20_000, 3, 3)))
+    products = (upper + np.triu(upper, 1).swapaxes(1, 2)) @ vector
+    drawn = products.T @ products / len(products)
+    assert drawn == pytest.approx(spread_products(np.outer(vector, vector), 2.0), abs=6 * 0.25)
 
 
 def test_a_quantile_with_noise_lies_between_edges_that_are_told_from_it():

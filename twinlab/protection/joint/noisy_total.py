@@ -34,27 +34,38 @@ def simulate_noise(
     return np.asarray(away.T @ away / _N_DRAWS)
 
 
-def find_added_penalty(matrix: np.ndarray, deviation: float) -> float:
-    """What to add to the diagonal of a symmetric matrix of which noise may have made directions up.
+def lift_spread(matrix: np.ndarray, deviation: float) -> tuple[np.ndarray, np.ndarray]:
+    """A symmetric matrix of sums of squares without the directions that noise may have made up, and what was added.
 
     Noise of a deviation s in each entry turns a (size, size) matrix without anything in it to one with eigenvalues up
-    to 2 s sqrt(size). The least one is brought up to half of that, if it lies below.
+    to 2 s sqrt(size). Those below half of that are brought up to it; other directions stay as they are.
     """
     if not deviation:
-        return 0.0
-    least = float(np.linalg.eigvalsh(matrix)[0])
-    return max(deviation * math.sqrt(len(matrix)) - least, 0.0)
+        return matrix, np.zeros_like(matrix)
+    values, directions = np.linalg.eigh(matrix)
+    lacking = np.maximum(deviation * math.sqrt(len(matrix)) - values, 0.0)
+    added = (directions * lacking) @ directions.T
+    return matrix + added, added
 
 
-def bound_pull(inverse: np.ndarray, added_penalty: float, farthest: float) -> np.ndarray:
-    """What an added penalty may pull coefficients by, as covariances: so much where noise leaves nothing else.
+def bound_pull(pulled: np.ndarray, farthest: float) -> np.ndarray:
+    """What was added to a matrix may pull coefficients by, as covariances: so much where noise leaves nothing else.
 
     Args:
-      inverse: of the matrix with the penalty.
-      added_penalty: to its diagonal.
+      pulled: (size, size) takes coefficients to what they are pulled by: the inverse times what was added.
       farthest: standard deviation of what coefficients are taken for before anything is known; public.
     """
-    return np.asarray((farthest * added_penalty) ** 2 * inverse @ inverse)
+    return np.asarray(farthest**2 * pulled @ pulled.T)
+
+
+def spread_products(seconds: np.ndarray, deviation: float) -> np.ndarray:
+    """Covariances of a symmetric matrix of noise times a vector.
+
+    Args:
+      seconds: (size, size) products of the vector with itself, or what they are on average.
+      deviation: of the noise in each entry of the upper triangle.
+    """
+    return np.asarray(deviation**2 * (np.trace(seconds) * np.eye(len(seconds)) + seconds - np.diag(np.diag(seconds))))
 
 
 def drop_negative_spread(matrix: np.ndarray) -> np.ndarray:

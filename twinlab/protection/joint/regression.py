@@ -2,8 +2,11 @@
 
 Ridge regression takes one sum after the count. Logistic regression takes Newton's steps: in each, every party adds up
 gradient and curvature at coefficients that all know, and the step follows from the total. A step that does not make
-the gradient smaller is halved; along Newton's direction a short enough one always does, so it gets there. With noise
-in the sums the steps are those of `noisy_newton`.
+the gradient smaller is halved; along Newton's direction a short enough one always does, so it gets there.
+
+With noise in the sums the steps are those of `noisy_newton` and `noisy_ridge`. So that noise has less to hide, a person
+far from the middle of the bounds counts for less (`person_weight`), and a linear outcome far from what is expected for
+no more than a limit. Where the model holds, both leave the answer as it is, but for chance; neither is in exact sums.
 
 Features are scaled to -1 to 1 by their public bounds, and the penalty is on the coefficients of scaled features. So it
 means the same whatever the unit, and the intercept, which has no penalty, is about the middle of the bounds.
@@ -16,15 +19,23 @@ import numpy as np
 
 from twinlab.errors import DataContractError, SpecificationError
 from twinlab.protection.joint.noisy_newton import (
-    N_NOISY_STEPS,
+    N_NOISY_SUMS,
     NoisyPoint,
     bound_logistic_person,
+    bound_noisy_person,
+    sum_for_noise,
     take_noisy_step,
 )
-from twinlab.protection.joint.noisy_total import bound_pull, find_added_penalty, simulate_noise
+from twinlab.protection.joint.noisy_ridge import (
+    N_RIDGE_SUMS,
+    NoisyRidge,
+    bound_ridge_person,
+    fit_products,
+    sum_for_ridge,
+    take_errors,
+)
 from twinlab.protection.joint.regression_fit import RegressionFit, squash
 from twinlab.protection.joint.statistic import (
-    COUNT_NOISE,
     LEAST_SPREAD,
     MIN_COUNT,
     Column,
@@ -36,16 +47,13 @@ from twinlab.protection.joint.statistic import (
     unpack_symmetric,
 )
 
-#: Where noise leaves nothing to tell a scaled coefficient from, it is taken to be about so far from 0: the outcome goes
-#: from bound to bound as the feature does.
-_FARTHEST = 1.0
-
 
 @dataclass(frozen=True)
 class RidgeQuestion:
     """Ask for a linear regression with a penalty on the squares of the coefficients, the intercept excepted.
 
-    All parties see the sums of products of all columns, from which any of them can be regressed on any others.
+    All parties see the sums of products of all columns, from which any of them can be regressed on any others. With
+    noise they see them with it, of people with weights.
 
     Attributes:
       features, outcome: public; rows hold the features, then the outcome.
@@ -66,12 +74,14 @@ class RidgeQuestion:
 
     @property
     def n_rounds(self) -> int:
-        """Sums that are opened: the count, then the products."""
-        return 2
+        """Sums that are opened: the count, then the products, and with noise one of errors."""
+        return 1 + N_RIDGE_SUMS if self.noise_multiplier else 2
 
     @property
     def person_bound(self) -> float:
-        """Every product of two of 1, scaled features and scaled outcome is at most 1."""
+        """Every product of 1, scaled features and scaled outcome is at most 1; with noise people have weights."""
+        if self.noise_multiplier:
+            return bound_ridge_person(len(self.features))
         size = len(self.features) + 2
         return math.sqrt(size * (size + 1) / 2 - 1)
 
@@ -83,27 +93,44 @@ class RidgeQuestion:
         """The number of people."""
         return check_count(total[0], max(self.min_count, len(self.features) + 2))
 
-    def summarize(self, rows: np.ndarray, state: int) -> np.ndarray:
-        """A party's sums of products of 1, the scaled features and the scaled outcome, the upper triangle but its 1."""
+    def summarize(self, rows: np.ndarray, state: int | NoisyRidge) -> np.ndarray:
+        """A party's sums of products of 1, the scaled features and the scaled outcome, the upper triangle but its 1.
+
+        With noise they are weighted, with their 1, which is then the sum of the weights; and errors come after them.
+        """
         scaled = scale_rows(rows, (*self.features, self.outcome))
         whole = np.column_stack([np.ones(len(scaled)), scaled])
+        if self.noise_multiplier:
+            return sum_for_ridge(whole, state)
         return pack_symmetric(whole.T @ whole)[1:]
 
-    def advance(self, total: np.ndarray, state: int) -> tuple[int, RegressionFit]:
-        """The answer."""
-        n, deviation = state, self.noise_multiplier * self.person_bound
-        whole = np.concatenate([[float(n)], total])
-        products, target, square = self._split_products(whole)
-        inverse, added = self._invert_products(products, deviation, n)
+    def advance(self, total: np.ndarray, state: int | NoisyRidge) -> tuple[int | NoisyRidge, RegressionFit | None]:
+        """The answer, or with noise what products tell of it."""
+        penalties, deviation = (
+            _list_penalties(self.penalty, len(self.features) + 1),
+            self.noise_multiplier * self.person_bound,
+        )
+        if isinstance(state, NoisyRidge):
+            found = take_errors(total, state, penalties, deviation)
+            added = float(np.linalg.norm(found.added, 2))
+            return found, self._make_fit(found.n, found.weights, found.covariances, found.r_squared, added)
+        if self.noise_multiplier:
+            return fit_products(total, state, penalties, deviation), None
+        n = state
+        matrix = unpack_symmetric(np.concatenate([[float(n)], total]), len(self.features) + 2)
+        products, target, square = matrix[:-1, :-1], matrix[:-1, -1], float(matrix[-1, -1])
+        inverse = _invert(products + penalties, n)
         weights = inverse @ target
         errors = max(square - 2 * float(weights @ target) + float(weights @ products @ weights), 0.0)
         spread = square - float(target[0]) ** 2 / n
         variance = errors / max(n - float(np.trace(inverse @ products)), 1.0)
-        covariances = variance * inverse @ products @ inverse
-        if deviation:
-            covariances = variance * inverse + bound_pull(inverse, added, _FARTHEST)
-            covariances += self._simulate_noise(whole, deviation, n)
-        return n, RegressionFit(
+        r_squared = max(1 - errors / spread, 0.0) if spread > LEAST_SPREAD * n else None
+        return n, self._make_fit(n, weights, variance * inverse @ products @ inverse, r_squared)
+
+    def _make_fit(
+        self, n: int, weights: np.ndarray, covariances: np.ndarray, r_squared: float | None, added: float = 0.0
+    ) -> RegressionFit:
+        return RegressionFit(
             kind="linear",
             features=self.features,
             outcome=self.outcome,
@@ -112,31 +139,10 @@ class RidgeQuestion:
             n=n,
             n_positive=None,
             penalty=self.penalty,
-            r_squared=max(1 - errors / spread, 0.0) if spread > max(LEAST_SPREAD * n, deviation) else None,
+            r_squared=r_squared,
             n_rounds=self.n_rounds,
             added_penalty=added,
         )
-
-    def _simulate_noise(self, whole: np.ndarray, deviation: float, n: int) -> np.ndarray:
-        """What noise adds to the covariances of the coefficients."""
-
-        def compute(totals: np.ndarray) -> np.ndarray:
-            products, target, _ = self._split_products(totals)
-            return np.asarray(self._invert_products(products, deviation, n)[0] @ target)
-
-        deviations = np.concatenate([[COUNT_NOISE * self.noise_multiplier], np.full(len(whole) - 1, deviation)])
-        return simulate_noise(compute, whole, deviations)
-
-    def _split_products(self, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Products of 1 and the features with each other and with the outcome, and the outcome's square."""
-        matrix = unpack_symmetric(whole, len(self.features) + 2)
-        return matrix[:-1, :-1], matrix[:-1, -1], float(matrix[-1, -1])
-
-    def _invert_products(self, products: np.ndarray, deviation: float, n: int) -> tuple[np.ndarray, float]:
-        """The inverse with the penalty, and what noise made necessary to add to it."""
-        held = products + _list_penalties(self.penalty, len(products))
-        added = find_added_penalty(held, deviation)
-        return _invert(held + added * np.eye(len(held)), 0 if deviation else n), added
 
 
 @dataclass(frozen=True)
@@ -200,12 +206,13 @@ class LogisticQuestion:
     @property
     def n_rounds(self) -> int:
         """Sums that are opened at most; some six to ten as a rule. With noise as many as are paid for."""
-        return 1 + N_NOISY_STEPS if self.noise_multiplier else self.max_rounds
+        return 1 + N_NOISY_SUMS if self.noise_multiplier else self.max_rounds
 
     @property
     def person_bound(self) -> float:
-        """A person's gradient and curvature together."""
-        return bound_logistic_person(len(self.features) + 1)
+        """A person's gradient and curvature together; with noise people have weights."""
+        size = len(self.features) + 1
+        return bound_noisy_person(size) if self.noise_multiplier else bound_logistic_person(size)
 
     def count(self, rows: np.ndarray) -> np.ndarray:
         """(2,) a party's number of rows without and with the outcome."""
@@ -220,13 +227,18 @@ class LogisticQuestion:
         positive = check_count(total[1], self.min_count, f"people with {self.outcome.name}")
         nothing = np.zeros(len(self.features) + 1)
         if self.noise_multiplier:
-            return NoisyPoint(without + positive, positive, nothing, (), 1)
+            return NoisyPoint(without + positive, positive, nothing, None, (), 1)
         return NewtonPoint(without + positive, positive, nothing, nothing, math.inf, None, 1)
 
     def summarize(self, rows: np.ndarray, state: NewtonPoint | NoisyPoint) -> np.ndarray:
-        """A party's gradient of the log loss at the weights, then its curvature, the upper triangle."""
+        """A party's gradient of the log loss at the weights, then its curvature, the upper triangle.
+
+        With noise people have weights, and curvature comes first.
+        """
         table = check_rows(rows, (*self.features, self.outcome))
         inputs = np.column_stack([np.ones(len(table)), scale_rows(table[:, :-1], self.features)])
+        if isinstance(state, NoisyPoint):
+            return sum_for_noise(inputs, table[:, -1], state)
         chances = squash(inputs @ state.weights)
         curvature = (inputs * (chances * (1 - chances))[:, None]).T @ inputs
         return np.concatenate([inputs.T @ (chances - table[:, -1]), pack_symmetric(curvature)])
