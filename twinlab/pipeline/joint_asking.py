@@ -103,6 +103,7 @@ def ask_hospitals(
     most_colluding: int = 1,
     most_rows: int | None = None,
     where: Where = "here",
+    time_limit_s: float = 60.0,
     ledger: PrivacyLedger | None = None,
     progress: Progress = report_nothing,
 ) -> JointAnswer:
@@ -119,6 +120,7 @@ def ask_hospitals(
       most_colluding: how many may pool what they saw, and leave their noise out; fewer than half; public.
       most_rows: rows of a hospital at most, which the sums have room for; the next power of two when None; public.
       where: "here" in this process, or "processes", each hospital in a process of its own.
+      time_limit_s: after which processes are stopped, and a hospital that keeps the others waiting is named.
       ledger: who pays. None only for people who do not exist: then nobody does.
       progress: told after every sum.
 
@@ -152,7 +154,7 @@ def ask_hospitals(
     asked, noise = (question, None) if plan is None else (plan.question, plan.noise)
     terms = RunTerms(tuple(tables), asked, most_colluding, limit, noise)
     receipts = _charge(ledger, plan, question)
-    done = _ask(terms, tables, where, progress)
+    done = _ask(terms, tables, where, time_limit_s, progress)
     guarantee: DifferentialPrivacy | NoGuarantee = EXACT if plan is None else plan.guarantee
     transcript = _restate(done.transcript, guarantee)
     return JointAnswer(
@@ -170,7 +172,9 @@ def ask_hospitals(
     )
 
 
-def _ask(terms: RunTerms, tables: Mapping[str, np.ndarray], where: Where, progress: Progress) -> JointRun:
+def _ask(
+    terms: RunTerms, tables: Mapping[str, np.ndarray], where: Where, time_limit_s: float, progress: Progress
+) -> JointRun:
     """The answer, who saw what, and what it cost."""
     question, noise = terms.question, terms.noise
     if where == "processes":
@@ -180,6 +184,7 @@ def _ask(terms: RunTerms, tables: Mapping[str, np.ndarray], where: Where, progre
             most_colluding=terms.most_colluding,
             most_rows=terms.most_rows,
             noise=noise,
+            time_limit_s=time_limit_s,
             on_progress=progress,
         )
     largest = measure_magnitude(terms.most_rows) if noise is None else noise["largest"]
