@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.encrypted_lesson import EncryptedLesson
     from twinlab.pipeline.encrypted_training_lesson import EncryptedTrainingLesson
     from twinlab.pipeline.exploration import explore_privacy
+    from twinlab.pipeline.fitted_simulator import fit_simulator
     from twinlab.pipeline.holder import split_vertically
     from twinlab.pipeline.hospital import admit_patients, choose_question
     from twinlab.pipeline.inversion_lesson import invert_twins
@@ -77,11 +78,14 @@ if TYPE_CHECKING:
     from twinlab.pipeline.reconstruction import attack_updates, draw_twin_rows
     from twinlab.pipeline.secure_lesson import SecureLesson
     from twinlab.pipeline.sensor_lesson import SensorLesson
+    from twinlab.pipeline.stream_judgement import judge_forecast, judge_streams
     from twinlab.pipeline.sweeping import sweep
+    from twinlab.pipeline.synthetic_judgement import compare_synthesizers, judge_synthetic
+    from twinlab.pipeline.synthetic_making import make_synthetic
     from twinlab.pipeline.table_lesson import attack_table, choose_table_releases, compare_tables, draw_people_tables
     from twinlab.pipeline.table_release import HistogramRelease, Released
     from twinlab.pipeline.trapped_model import offer_models
-    from twinlab.protection import differential_privacy, homomorphic, joint
+    from twinlab.protection import differential_privacy, homomorphic, joint, synthetic
     from twinlab.protection.federated import secure_sum
     from twinlab.release import DifferentialPrivacy, Message, NoGuarantee, Release, Transcript
 
@@ -106,6 +110,13 @@ _HOMES = {
     "attack_joint_answer": "twinlab.pipeline.joint_leak_lesson:attack_joint_answer",
     "compare_joint_leaks": "twinlab.pipeline.joint_leak_lesson:compare_joint_leaks",
     "compare_lies": "twinlab.pipeline.joint_lie_lesson:compare_lies",
+    "synthetic": "twinlab.protection.synthetic",
+    "make_synthetic": "twinlab.pipeline.synthetic_making:make_synthetic",
+    "judge_synthetic": "twinlab.pipeline.synthetic_judgement:judge_synthetic",
+    "compare_synthesizers": "twinlab.pipeline.synthetic_judgement:compare_synthesizers",
+    "judge_streams": "twinlab.pipeline.stream_judgement:judge_streams",
+    "judge_forecast": "twinlab.pipeline.stream_judgement:judge_forecast",
+    "fit_simulator": "twinlab.pipeline.fitted_simulator:fit_simulator",
     "attack_matching": "twinlab.pipeline.matching_people_lesson:attack_matching",
     "compare_matching": "twinlab.pipeline.matching_people_lesson:compare_matching",
     "draw_day_rows": "twinlab.pipeline.matching_lesson:draw_day_rows",
@@ -254,6 +265,7 @@ __all__ = [
     "compare_membership",
     "compare_parties",
     "compare_releases",
+    "compare_synthesizers",
     "compare_tables",
     "datasets",
     "differential_privacy",
@@ -266,15 +278,20 @@ __all__ = [
     "explore_hospitals",
     "explore_privacy",
     "explore_questions",
+    "fit_simulator",
     "hold_mirror",
     "homomorphic",
     "invert_twins",
     "joint",
+    "judge_forecast",
+    "judge_streams",
+    "judge_synthetic",
     "link_people",
     "list_attacks",
     "list_shares",
     "list_terms",
     "load_cohort",
+    "make_synthetic",
     "offer_models",
     "open_ledger",
     "play_dishonest_server",
@@ -282,6 +299,7 @@ __all__ = [
     "secure_sum",
     "split_vertically",
     "sweep",
+    "synthetic",
     "trace_linkage",
     "trace_uniqueness",
     "widgets",

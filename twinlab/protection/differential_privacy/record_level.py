@@ -10,12 +10,16 @@ Person-level training needs none of this. Opacus is kept as the field's referenc
 - empty batches add noise like any other;
 - events are returned, so that a ledger counts every run, where a new engine would start from zero;
 - nobody is told that the noise is cryptographic: it comes from torch's generator, keyed by the operating system.
+
+A record may also be a whole person, as one tensor of all their days. `UnitStepper` takes such steps for a model with an
+adversary: it chooses who takes part, draws noise from the cryptographic source instead, and rests while others learn.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -34,6 +38,7 @@ from twinlab.budget import (
 )
 from twinlab.errors import MissingDependencyError, SpecificationError
 from twinlab.fleet import Fleet, State
+from twinlab.protection.differential_privacy.gaussian_noise import add_noise, find_rounding_room
 from twinlab.protection.differential_privacy.randomness import NoiseSource
 from twinlab.roles import Progress, report_nothing
 
@@ -49,6 +54,9 @@ except ImportError as error:  # pragma: no cover
 
 GradSampleMode = Literal["hooks", "functorch", "ew", "ghost"]
 SamplingName = Literal["poisson", "shuffled"]
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+#: Summing in float32 moves a unit's share by less than this part of it.
+_SUMMING_ROOM = 1e-5
 
 
 @dataclass(frozen=True)
@@ -255,6 +263,80 @@ class RecordStepper:
             else:
                 losses.mean().backward()
         self._optimizer.step()
+
+
+class UnitStepper(RecordStepper):
+    """The same for a module whose records are whole units, such as a person's days in one tensor.
+
+    It owns all that its events count: who takes part, the bound, the noise, which is drawn on a grid from the
+    cryptographic source. A unit without a finite gradient adds zero.
+
+    Args:
+      module, loss, noise: as for a record.
+      settings: public; by hooks and with independent coins only. The learning rate is the optimizer's own.
+      make_optimizer: from parameters to what takes the step, given the noisy sum.
+
+    Raises:
+      SpecificationError: as for a record, or if the settings say otherwise.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+        settings: RecordTraining,
+        noise: NoiseSource,
+        make_optimizer: MakeOptimizer,
+    ) -> None:
+        """Wrap the module and its optimizer."""
+        if settings.grad_sample_mode != "hooks" or settings.sampling != "poisson":
+            raise SpecificationError("units: expected grad_sample_mode hooks and sampling poisson, got others")
+        super().__init__(module, loss, settings, noise)
+        self._noise = noise
+        self._optimizer = _GridNoiseOptimizer(make_optimizer(module.parameters()), settings, noise)
+
+    def choose(self, n_units: int) -> Tensor:
+        """Numbers of those who take part in one step, each by a coin of their own; private."""
+        return next(_choose_records(n_units, self._settings, self._noise))
+
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """While others learn through the module: it keeps no gradient, of a record or in all."""
+        self._module.disable_hooks()
+        self._module.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self._module.requires_grad_(True)
+            self._module.enable_hooks()
+
+
+class _GridNoiseOptimizer(DPOptimizer):
+    """Opacus's, with noise on a grid from the cryptographic source."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, settings: RecordTraining, noise: NoiseSource) -> None:
+        n_parameters = sum(each.numel() for group in optimizer.param_groups for each in group["params"])
+        super().__init__(
+            optimizer,
+            noise_multiplier=settings.noise_multiplier,
+            max_grad_norm=settings.clip_norm * (1 - find_rounding_room(n_parameters) - _SUMMING_ROOM),
+            expected_batch_size=settings.expected_batch_size,
+            loss_reduction="mean",
+        )
+        self._clip_norm, self._noise = torch.tensor([settings.clip_norm]), noise
+
+    def clip_and_accumulate(self) -> None:
+        is_finite = torch.stack([each.flatten(1).isfinite().all(1) for each in self.grad_samples]).all(0)
+        if not bool(is_finite.all()):
+            for each in self.params:
+                each.grad_sample[~is_finite] = 0.0
+        super().clip_and_accumulate()
+
+    def add_noise(self) -> None:
+        multiplier = torch.tensor([self.noise_multiplier])
+        for each in self.params:
+            noisy = add_noise(each.summed_grad.reshape(1, -1), self._clip_norm, multiplier, self._noise)
+            each.grad = noisy.view_as(each)
 
 
 def make_module(fleet: Fleet, state: Mapping[str, Tensor]) -> nn.Module:

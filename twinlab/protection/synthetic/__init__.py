@@ -1,11 +1,13 @@
-"""Synthetic people by marginals: a table is counted with noise, and rows that nobody lived are drawn from the counts.
+"""Synthetic people: tables from marginals that are counted with noise, and tables and streams by a private GAN.
 
 `Domain` says what a table may hold and whose presence is hidden, before anybody looks. `TreeSynthesizer` counts bins
 and a tree of pairs, beside a hub if there is one; `WorkloadSynthesizer` counts what a workload asks for, all pairs
 where noise allows it. Both tell with `plan` what they cost before anything is drawn, and make a `SyntheticTable` with
-`draw`, which says in a column, in its notes and in its files that it is synthetic.
+`draw`, which says in a column, in its notes and in its files that it is synthetic. `TableGan` and `StreamGan` learn from a
+critic whose steps are private to a unit; on tables they lose to marginals, and are here to be compared. `summary` has
+the private sums over people to which the simulator is fitted.
 
-What is promised, and why
+What marginals promise, and why
   - To one unit of the domain, added or removed: what the event of `plan` says, for everything that is released
     together: rows, model, and which marginals were chosen. A unit weighs at most 1 in each marginal, in whole steps of
     2**-20, and its weights depend on nobody else (`marginal`). Noise is a discrete Gaussian on these steps. Each
@@ -33,18 +35,24 @@ if TYPE_CHECKING:
         Domain,
         NumericAttribute,
     )
+    from twinlab.protection.synthetic.gan import GanSettings
+    from twinlab.protection.synthetic.gan_stream import StreamGan
+    from twinlab.protection.synthetic.gan_table import TableGan
     from twinlab.protection.synthetic.marginal import count_marginals
     from twinlab.protection.synthetic.synthetic_table import SyntheticTable
     from twinlab.protection.synthetic.tree_marginal import TreeSynthesizer
     from twinlab.protection.synthetic.workload_adaptive import WorkloadSynthesizer
 
 _HOMES = {
-    "SYNTHETIC_COLUMN": "domain",
     "Attribute": "domain",
     "CategoricalAttribute": "domain",
     "Domain": "domain",
+    "GanSettings": "gan",
     "NumericAttribute": "domain",
+    "SYNTHETIC_COLUMN": "domain",
+    "StreamGan": "gan_stream",
     "SyntheticTable": "synthetic_table",
+    "TableGan": "gan_table",
     "TreeSynthesizer": "tree_marginal",
     "WorkloadSynthesizer": "workload_adaptive",
     "count_marginals": "marginal",
@@ -55,8 +63,11 @@ __all__ = [
     "Attribute",
     "CategoricalAttribute",
     "Domain",
+    "GanSettings",
     "NumericAttribute",
+    "StreamGan",
     "SyntheticTable",
+    "TableGan",
     "TreeSynthesizer",
     "WorkloadSynthesizer",
     "count_marginals",

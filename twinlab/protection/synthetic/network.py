@@ -48,6 +48,45 @@ def choose_network(pairs: Mapping[Places, np.ndarray], n_attributes: int) -> lis
     return links
 
 
+def find_tree(pairs: Mapping[Places, np.ndarray], n_attributes: int) -> list[Places]:
+    """The pairs that tell most and close no ring (Chow and Liu 1968).
+
+    Args:
+      pairs: released counts of some sets of two attributes.
+      n_attributes: how many there are.
+    """
+    group = list(range(n_attributes))
+    tree = []
+    for one, other in sorted(pairs, key=lambda pair: -measure_information(pairs[pair] + _TINY)):
+        old, new = group[one], group[other]
+        if old != new:
+            tree.append((one, other))
+            group = [new if own == old else own for own in group]
+    return tree
+
+
+def chain_pairs(tree: Mapping[Places, np.ndarray], bins: Sequence[np.ndarray]) -> dict[Places, np.ndarray]:
+    """Counts of every two attributes that a tree joins by more than one edge, if it holds all there is to know.
+
+    Args:
+      tree: released counts of pairs that close no ring.
+      bins: (code,) released counts of each attribute.
+    """
+    implied: dict[Places, np.ndarray] = {}
+    for root, counts in enumerate(bins):
+        joint = {root: np.diag(counts)}
+        reached = [root]
+        for parent in reached:
+            for one, other in tree:
+                child = other if parent == one else one
+                if parent in (one, other) and child not in joint:
+                    given = _find_pair(tree, parent, child) + _TINY
+                    joint[child] = joint[parent] @ (given / given.sum(axis=1, keepdims=True))
+                    reached.append(child)
+        implied |= {(root, child): each for child, each in joint.items() if child > root and (root, child) not in tree}
+    return implied
+
+
 def draw_network(
     links: Sequence[Link],
     tables: Mapping[Link, np.ndarray],

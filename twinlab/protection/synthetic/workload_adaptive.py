@@ -6,8 +6,9 @@ before noise drowns them. If that is the whole workload, it is measured at once.
 privately, in rounds, by how far the population made so far is from the table on them, beyond what noise would add.
 
 Source of the idea: McKenna, Mullins, Sheldon and Miklau, AIM: an adaptive and iterative mechanism for differentially
-private synthetic data, VLDB 2022. Here noisy counts are made likelier before use (`shrinkage`), and the model is a
-population of weighted rows (`population`) where AIM's is a graphical model.
+private synthetic data, VLDB 2022. Here noisy counts are made likelier before use (`shrinkage`), from independence or
+from what a tree of the other pairs foretells, and the model is a population of weighted rows (`population`) where AIM's
+is a graphical model.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from twinlab.protection.synthetic.grid_noise import (
     split_noise,
 )
 from twinlab.protection.synthetic.marginal import Places, WeightedTable, name_marginal, weigh_table
-from twinlab.protection.synthetic.network import choose_network, draw_network, fit_tables
+from twinlab.protection.synthetic.network import chain_pairs, choose_network, draw_network, find_tree, fit_tables
 from twinlab.protection.synthetic.population import draw_rows, rake_rows
 from twinlab.protection.synthetic.shrinkage import combine_bins, expect_independent, make_axis, shrink_counts
 from twinlab.protection.synthetic.synthetic_table import SyntheticTable, label_rows
@@ -190,6 +191,20 @@ class _Work:
         for places in chosen:
             axes = [self._axes[place] for place in places]
             self._likely[places] = shrink_counts(self.noisy[places], self._expect(places), noise**2, axes)
+        if not self.order:
+            self._reconsider(noise**2)
+
+    def _reconsider(self, variance: float) -> None:
+        """Pairs once more, where a tree of the others foretells what was measured better than independence does."""
+        pairs = {places: counts for places, counts in self._likely.items() if len(places) == 2}
+        tree = {edge: pairs[edge] for edge in find_tree(pairs, len(self._axes))}
+        for places, implied in chain_pairs(tree, self._bins).items():
+            if places in pairs:
+                noisy = self.noisy[places]
+                apart = [np.sum((noisy - base) ** 2) for base in (implied, self._expect(places))]
+                if apart[0] < apart[1]:
+                    axes = [self._axes[place] for place in places]
+                    self._likely[places] = shrink_counts(noisy, implied, variance, axes)
 
     def fit(self) -> None:
         """A population that agrees with all that was measured."""
