@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twinlab.widgets.noise_at_the_sensor import NoiseAtTheSensor
     from twinlab.widgets.panel import Panel
     from twinlab.widgets.progress import show_progress
+    from twinlab.widgets.synthetic_people import SyntheticPeople
     from twinlab.widgets.the_mirror import TheMirror
     from twinlab.widgets.tune_epsilon import TuneEpsilon
 
@@ -29,6 +30,7 @@ _HOMES = {
     "Panel": "panel",
     "Pick": "control",
     "Slide": "control",
+    "SyntheticPeople": "synthetic_people",
     "TheMirror": "the_mirror",
     "Tick": "control",
     "TuneEpsilon": "tune_epsilon",
@@ -48,6 +50,7 @@ __all__ = [
     "Panel",
     "Pick",
     "Slide",
+    "SyntheticPeople",
     "TheMirror",
     "Tick",
     "TuneEpsilon",

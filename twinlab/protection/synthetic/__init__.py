@@ -3,9 +3,9 @@
 `Domain` says what a table may hold and whose presence is hidden, before anybody looks. `TreeSynthesizer` counts bins
 and a tree of pairs, beside a hub if there is one; `WorkloadSynthesizer` counts what a workload asks for, all pairs
 where noise allows it. Both tell with `plan` what they cost before anything is drawn, and make a `SyntheticTable` with
-`draw`, which says in a column, in its notes and in its files that it is synthetic. `TableGan` and `StreamGan` learn from a
-critic whose steps are private to a unit; on tables they lose to marginals, and are here to be compared. `summary` has
-the private sums over people to which the simulator is fitted.
+`draw`, which says in a column, in its notes and in its files that it is synthetic. `TableGan` and `StreamGan` learn
+from a critic whose steps are private to a unit; on tables they lose to marginals, and are here to be compared.
+`summary` has the private sums over people to which the simulator is fitted.
 
 What marginals promise, and why
   - To one unit of the domain, added or removed: what the event of `plan` says, for everything that is released
