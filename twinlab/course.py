@@ -261,8 +261,8 @@ _EXERCISES: dict[str, _Exercise] = {
     ),
     "08.1": _Exercise(
         _near(3, 0.01),
-        "A secret of threshold three opens with any three points: one more than may collude. Two points fit every value "
-        "equally well.",
+        "A secret of threshold three opens with any three points: one more than may collude. Two points fit every "
+        "value equally well.",
         ("How many points does it take to fix a curve of this kind?", "One more than may collude."),
         {
             "2": "Two may collude and still learn nothing: that is what was promised.",
@@ -288,8 +288,8 @@ _EXERCISES: dict[str, _Exercise] = {
     ),
     "08.4": _Exercise(
         _near(1.5, 0.001),
-        "The honest two must do alone: each adds a variance of one half. All three together add 1.5. The surplus is the "
-        "price of not knowing who is honest.",
+        "The honest two must do alone: each adds a variance of one half. All three together add 1.5. The surplus is "
+        "the price of not knowing who is honest.",
         ("What must each of the honest two add?", "The third adds as much, honest or not."),
         {
             "1": "Then the two honest ones have added two thirds only, if the third leaves its noise out.",
