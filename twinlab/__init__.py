@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.sensor_lesson import SensorLesson
     from twinlab.pipeline.stream_judgement import judge_forecast, judge_streams
     from twinlab.pipeline.sweeping import sweep
+    from twinlab.pipeline.synthetic_audit import choose_synthetic_releases
     from twinlab.pipeline.synthetic_judgement import compare_synthesizers, judge_synthetic
     from twinlab.pipeline.synthetic_making import make_synthetic
     from twinlab.pipeline.table_lesson import attack_table, choose_table_releases, compare_tables, draw_people_tables
@@ -111,6 +112,7 @@ _HOMES = {
     "compare_joint_leaks": "twinlab.pipeline.joint_leak_lesson:compare_joint_leaks",
     "compare_lies": "twinlab.pipeline.joint_lie_lesson:compare_lies",
     "synthetic": "twinlab.protection.synthetic",
+    "choose_synthetic_releases": "twinlab.pipeline.synthetic_audit:choose_synthetic_releases",
     "make_synthetic": "twinlab.pipeline.synthetic_making:make_synthetic",
     "judge_synthetic": "twinlab.pipeline.synthetic_judgement:judge_synthetic",
     "compare_synthesizers": "twinlab.pipeline.synthetic_judgement:compare_synthesizers",
@@ -256,6 +258,7 @@ __all__ = [
     "choose_matrix_experiment",
     "choose_membership_targets",
     "choose_question",
+    "choose_synthetic_releases",
     "choose_table_releases",
     "compare_aggregates",
     "compare_attribute_sources",
