@@ -41,6 +41,7 @@ LIGHTER = {
     "06": {"n_devices": 8, "n_dropouts": 2, "changes": {"learn.n_rounds": 2}},
     "07": {"cohort": "simulated", "changes": {"cohort.n_people": 6, "cohort.n_days": 10, "learn.n_epochs": 3}},
     "08": {"largest": 160, "middle": 100, "smallest": 60, "n_answers": 6, "epsilon": 8.0},
+    "09": {"n_people": 60, "gan_steps": 20, "n_runs": 30},
     "10": {"n_people": 16, "n_runs": 30},
 }
 NAMES = sorted(path.stem for path in (find_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.stream_judgement import judge_forecast, judge_streams
     from twinlab.pipeline.sweeping import sweep
     from twinlab.pipeline.synthetic_audit import choose_synthetic_releases
+    from twinlab.pipeline.synthetic_exploration import explore_synthetic
     from twinlab.pipeline.synthetic_judgement import compare_synthesizers, judge_synthetic
     from twinlab.pipeline.synthetic_making import make_synthetic
     from twinlab.pipeline.table_lesson import attack_table, choose_table_releases, compare_tables, draw_people_tables
@@ -112,6 +113,7 @@ _HOMES = {
     "compare_joint_leaks": "twinlab.pipeline.joint_leak_lesson:compare_joint_leaks",
     "compare_lies": "twinlab.pipeline.joint_lie_lesson:compare_lies",
     "synthetic": "twinlab.protection.synthetic",
+    "explore_synthetic": "twinlab.pipeline.synthetic_exploration:explore_synthetic",
     "choose_synthetic_releases": "twinlab.pipeline.synthetic_audit:choose_synthetic_releases",
     "make_synthetic": "twinlab.pipeline.synthetic_making:make_synthetic",
     "judge_synthetic": "twinlab.pipeline.synthetic_judgement:judge_synthetic",
@@ -281,6 +283,7 @@ __all__ = [
     "explore_hospitals",
     "explore_privacy",
     "explore_questions",
+    "explore_synthetic",
     "fit_simulator",
     "hold_mirror",
     "homomorphic",

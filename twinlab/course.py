@@ -296,6 +296,42 @@ _EXERCISES: dict[str, _Exercise] = {
             "3": "That is what three trusted curators would add, each as if alone.",
         },
     ),
+    "09.1": _Exercise(
+        _near(0.05, 0.0001),
+        "One over twenty. Then a person moves no count by more than one, whatever they did, and noise made for one "
+        "hides them whole.",
+        ("All rows of a person weigh one together.", "One, shared out among twenty."),
+        {
+            "1": "Then twenty rows weigh twenty, and noise made for one hides a twentieth of the person.",
+            "20": "That is how much a person would weigh if every row weighed one.",
+        },
+    ),
+    "09.2": _Exercise(
+        _says("no"),
+        "Distances say what was written down, not what can be told. A model may know a person by heart and never draw "
+        "a row like theirs, and the distance itself was measured on the people it is about.",
+        ("Which statistic of the canary chart sees least?", "Who can be told without any copy of them?"),
+        {"yes": "Look at the canary sold for a person: found nearly always, and the nearest copies hardly say so."},
+    ),
+    "09.3": _Exercise(
+        _near(0, 1e-9),
+        "Rows are drawn from what was released already. Whatever is computed from a private release without the people "
+        "costs nothing more.",
+        ("Does drawing rows look at the people again?", "Post-processing is free."),
+        {
+            "1": "That was paid when the model was made. Drawing does not look at the people again.",
+            "1000000": "Rows are drawn from the model, and the model has been paid for.",
+        },
+    ),
+    "09.4": _Exercise(
+        _says("marginals"),
+        "At a tenth of the budget and a small part of the time they are nearer in every column and more useful.",
+        ("Compare the rows of the table at epsilon 10.", "Which is ahead at epsilon 1 already?"),
+        {
+            "gan": "Compare pair_mean and attribute_training of its row with the others at the same epsilon.",
+            "copy": "Every row of it is somebody.",
+        },
+    ),
     "10.1": _Exercise(
         _says("part"),
         "Private training bounds what one person changes in the weights, so who took part cannot be told from them. "

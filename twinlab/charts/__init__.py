@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from twinlab.charts.meaning import draw_meaning, make_meaning
     from twinlab.charts.membership import draw_membership, draw_roc
     from twinlab.charts.mirror import draw_mirror, make_mirror
+    from twinlab.charts.nearest_person import draw_nearest_person
     from twinlab.charts.outlook import draw_outlook, make_outlook
     from twinlab.charts.personalization import draw_personalization
     from twinlab.charts.picture import save_chart
@@ -93,6 +94,7 @@ _HOMES = {
     "draw_mechanisms": "sensor_noise",
     "draw_membership": "membership",
     "draw_mirror": "mirror",
+    "draw_nearest_person": "nearest_person",
     "draw_noise_price": "recovery",
     "draw_outlook": "outlook",
     "draw_pair_distances": "synthetic",
@@ -171,6 +173,7 @@ __all__ = [
     "draw_mechanisms",
     "draw_membership",
     "draw_mirror",
+    "draw_nearest_person",
     "draw_noise_price",
     "draw_outlook",
     "draw_pair_distances",

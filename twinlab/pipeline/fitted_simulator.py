@@ -15,6 +15,7 @@ population so far are simulated and compared with the released ones. A trait tha
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -98,8 +99,9 @@ class FittedSimulator:
         Raises:
           SpecificationError: if there is nobody or no day.
         """
-        people = draw_people(n_people, seed, self.population)
-        cohort = simulate(people, n_days, seed, progress=progress).cohort.select(signals=self.signals)
+        own_seed = _keep_apart(seed)
+        people = draw_people(n_people, own_seed, self.population)
+        cohort = simulate(people, n_days, own_seed, progress=progress).cohort.select(signals=self.signals)
         ids = tuple(f"synthetic-{number:04d}" for number in range(1, n_people + 1))
         attributes = cohort.attributes.set_axis(pd.Index(ids, name="person_id"))
         return replace(cohort, name="synthetic people", person_ids=ids, attributes=attributes)
@@ -277,6 +279,11 @@ def fit_summary(
         tuple(signals),
         guarantee,
     )
+
+
+def _keep_apart(seed: int) -> int:
+    """Another seed: people who were simulated by the same one must not be simulated again, as if copied."""
+    return int.from_bytes(hashlib.sha256(f"fitted simulator {seed}".encode()).digest()[:4])
 
 
 def _require_week(n_days: int) -> None:
