@@ -1,11 +1,20 @@
 """Likelier counts, networks and populations, against what they must come to where the answer is known."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from twinlab.protection.synthetic import CategoricalAttribute, NumericAttribute
 from twinlab.protection.synthetic.marginal import WeightedTable
-from twinlab.protection.synthetic.network import choose_network, draw_network, fit_tables, measure_information
+from twinlab.protection.synthetic.network import (
+    chain_pairs,
+    choose_network,
+    draw_network,
+    find_tree,
+    fit_tables,
+    measure_information,
+)
 from twinlab.protection.synthetic.population import draw_rows, rake_rows
 from twinlab.protection.synthetic.shrinkage import (
     combine_bins,
@@ -96,6 +105,23 @@ def test_a_network_finds_both_parents_and_its_rows_follow_them():
     codes = draw_network(links, fit_tables(pairs, links), 20_000, np.random.default_rng(0))
     drawn = WeightedTable(codes, np.ones(20_000), rows.sizes)
     assert find_distance(pairs, count_pairs(drawn)) < 0.01
+
+
+def test_a_tree_foretells_pairs_that_follow_each_other_and_finds_its_edges():
+    rng = np.random.default_rng(6)
+    first, *given = (rng.dirichlet(np.full(4, 0.3), size) for size in (None, 4, 4, 4))
+    # attribute 1 follows 0, attribute 2 follows 1, attribute 3 follows 1
+    joint = np.einsum("a,ab,bc,bd->abcd", 1000 * first, *given)
+    bins = [joint.sum(axis=tuple({0, 1, 2, 3} - {place})) for place in range(4)]
+    pairs = {pair: joint.sum(axis=tuple({0, 1, 2, 3} - {*pair})) for pair in combinations(range(4), 2)}
+    tree = find_tree(pairs, 4)
+    assert sorted(tree) == [(0, 1), (1, 2), (1, 3)]
+    implied = chain_pairs({edge: pairs[edge] for edge in tree}, bins)
+    assert sorted(implied) == [(0, 2), (0, 3), (2, 3)]
+    for pair, counts in implied.items():
+        np.testing.assert_allclose(counts, pairs[pair], atol=1e-5)
+    # a tree in two parts says nothing between them
+    assert sorted(chain_pairs({(0, 1): pairs[0, 1], (2, 3): pairs[2, 3]}, bins)) == []
 
 
 def test_raking_puts_in_what_the_network_lacks():

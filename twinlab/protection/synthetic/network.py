@@ -56,7 +56,7 @@ def find_tree(pairs: Mapping[Places, np.ndarray], n_attributes: int) -> list[Pla
       n_attributes: how many there are.
     """
     group = list(range(n_attributes))
-    tree = []
+    tree: list[Places] = []
     for one, other in sorted(pairs, key=lambda pair: -measure_information(pairs[pair] + _TINY)):
         old, new = group[one], group[other]
         if old != new:

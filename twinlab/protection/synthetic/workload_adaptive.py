@@ -196,7 +196,7 @@ class _Work:
 
     def _reconsider(self, variance: float) -> None:
         """Pairs once more, where a tree of the others foretells what was measured better than independence does."""
-        pairs = {places: counts for places, counts in self._likely.items() if len(places) == 2}
+        pairs: dict[Places, np.ndarray] = {places: each for places, each in self._likely.items() if len(places) == 2}
         tree = {edge: pairs[edge] for edge in find_tree(pairs, len(self._axes))}
         for places, implied in chain_pairs(tree, self._bins).items():
             if places in pairs:
