@@ -27,8 +27,6 @@ import math
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -38,6 +36,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from peer_environment import find_cache, name_folder, prepare_environment, run_part
 from scipy import stats
 
 import twinlab as tl
@@ -288,35 +287,6 @@ def collect_ridge(costs: Mapping[tuple[Size, str], Cost]) -> list[Agreement]:
     return found
 
 
-def find_environment() -> Path:
-    """Where the other environment is kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "twinlab" / PEER.replace("==", "-")
-
-
-def prepare_environment(folder: Path) -> tuple[Path | None, str]:
-    """The interpreter that has the peer, or None and why not. Made once, wheels only, so that nothing is compiled."""
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    asked = f"import importlib.metadata as m; assert m.version('scikit-learn') == {PEER.split('==')[1]!r}"
-
-    def has_peer() -> bool:
-        return (
-            python.exists() and not subprocess.run([python, "-c", asked], capture_output=True, check=False).returncode
-        )
-
-    if has_peer():
-        return python, ""
-    print(f"making an environment with {PEER} in {folder}", flush=True)
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
-    install += ["--only-binary", ":all:", PEER]
-    for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [str(python), *install]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip() or done.stdout.strip() or "no word of why").splitlines()[-1]
-            return None, f"{PEER} could not be installed ({last[:200]}); is a package index reached? See --environment"
-    return (python, "") if has_peer() else (None, f"{PEER} was installed in {folder} and cannot be imported")
-
-
 def compare_logistic(tables: Mapping[str, np.ndarray], folder: Path) -> tuple[Agreement, float | None, str]:
     """Newton's steps on secret sums beside the same on pooled rows, and beside scikit-learn; or why not."""
     own = {name: np.column_stack([table[:, :-1], table[:, -1] > 0.3]) for name, table in tables.items()}
@@ -324,19 +294,15 @@ def compare_logistic(tables: Mapping[str, np.ndarray], folder: Path) -> tuple[Ag
     found = add_in_process(question, own)[0].scaled_coefficients
     apart = float(np.abs(found - add_in_open(question, own)[0].scaled_coefficients).max())
     agreement = Agreement("logistic", HERE, apart, LOGISTIC)
-    python, missing = prepare_environment(folder)
+    python, missing = prepare_environment(folder, PEER, " See --environment")
     if python is None:
         return agreement, None, missing
     with tempfile.TemporaryDirectory() as name:
         np.save(Path(name) / "rows.npy", pool(own) / [*[BOUND] * BASE.n_features, 1])
-        # what is set for our environment, such as a path of modules, is not for theirs
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        done = subprocess.run(
-            [python, "-c", THEIR_PART, name, str(PENALTY)], capture_output=True, text=True, env=kept, check=False
-        )
-    if done.returncode:
-        return agreement, None, f"{PEER} failed: {(done.stderr.strip().splitlines() or ['no word of why'])[-1][:200]}"
-    theirs = np.array(json.loads(done.stdout.splitlines()[-1]))
+        told, last = run_part(python, THEIR_PART, Path(name), str(PENALTY))
+    if told is None:
+        return agreement, None, f"{PEER} failed: {last or 'no word of why'}"
+    theirs = np.array(json.loads(told[-1]))
     return agreement, float(np.abs(found - theirs).max()), ""
 
 
@@ -359,7 +325,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="2 turns of MPyC, processes started once (the default)")
     parser.add_argument("--full", action="store_true", help="5 turns of MPyC, processes started 5 times")
-    parser.add_argument("--environment", type=Path, default=find_environment(), help="of the peer; made where missing")
+    usual = find_cache() / name_folder(PEER)
+    parser.add_argument("--environment", type=Path, default=usual, help="of the peer; made where missing")
     options = parser.parse_args()
     n_turns, n_starts = (5, 5) if options.full else (2, 1)
     begin = time.perf_counter()

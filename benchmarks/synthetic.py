@@ -38,7 +38,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -51,6 +50,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from peer_environment import find_cache, name_folder, prepare_environment, start_part, wait_for_part
 
 from twinlab.budget import PrivacyUnit
 from twinlab.cohorts.person import draw_people
@@ -180,37 +180,6 @@ class Table:
         return self.domain.encode(rows).T
 
 
-def find_cache() -> Path:
-    """Where other environments are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "twinlab"
-
-
-def prepare_environment(folder: Path, package: str) -> tuple[Path | None, str]:
-    """The interpreter that has the package, or None and why not. Made once, wheels only."""
-    folder = folder / package.replace("==", "-")
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    name, version = package.split("==")
-    asked = f"import importlib.metadata as m; assert m.version({name!r}) == {version!r}"
-
-    def has_peer() -> bool:
-        return python.exists() and not subprocess.run([python, "-c", asked], capture_output=True).returncode
-
-    if has_peer():
-        return python, ""
-    print(f"making an environment with {package} in {folder}", flush=True)
-    for command in (
-        [sys.executable, "-m", "venv", "--clear", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1",
-         "--only-binary", ":all:", package],
-    ):  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            last = (done.stderr.strip() or done.stdout.strip() or "no word of why").splitlines()[-1]
-            return None, f"{package} could not be installed ({last[:200]}); is a package index reached?"
-    return (python, "") if has_peer() else (None, f"{package} was installed in {folder} and cannot be imported")
-
-
 def make_domain(rows: pd.DataFrame, bounds: Mapping[str, tuple[float, float]], n_bins: int) -> Domain:
     """Bins between public bounds; columns without bounds hold the numbers 0, 1, 2 as words."""
     attributes = [
@@ -294,10 +263,8 @@ def start_peers(
     choices |= {"epsilons": EPSILONS, "delta": DELTA, "n_draws": n_draws, "aim": aim}
     running: Running = []
     missing: dict[str, str] = {}
-    # what is set for our environment, such as a path of modules, is not for theirs
-    own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     for package, part in PEERS.items():
-        python, why = prepare_environment(environments, package)
+        python, why = prepare_environment(environments / name_folder(package), package)
         if python is None:
             missing[package] = why
             continue
@@ -306,9 +273,7 @@ def start_peers(
         for name, table in tables.items():
             np.save(place / f"{name}.npy", table.encode(table.rows))
         (place / "choices.json").write_text(json.dumps(choices))
-        with (place / "told").open("w") as told, (place / "errors").open("w") as errors:
-            command = [str(python), "-c", THEIR_START + part, str(place)]
-            running.append((package, subprocess.Popen(command, stdout=told, stderr=errors, env=own, cwd=place), place))
+        running.append((package, start_part(python, THEIR_START + part, place), place))
     return running, missing
 
 
@@ -316,11 +281,11 @@ def collect_peers(running: Running, tables: Mapping[str, Table], missing: dict[s
     """Rows of rivals, when they are done; who fails is missing."""
     rows = []
     for package, process, place in running:
-        if process.wait():
-            last = ((place / "errors").read_text().strip().splitlines() or ["it said nothing"])[-1]
-            missing[package] = f"failed: {last[:200]}"
+        told, last = wait_for_part(process, place)
+        if told is None:
+            missing[package] = f"failed: {last or 'it said nothing'}"
             continue
-        for line in (place / "told").read_text().splitlines():
+        for line in told:
             row = json.loads(line)
             table = tables[row["table"]]
             made = np.load(place / row.pop("file"))

@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -44,6 +42,9 @@ from twinlab.pipeline.table_lesson import (
     draw_people_tables,
 )
 from twinlab.threat import Claims
+
+sys.path.append(str(Path(__file__).parent))  # for a claim test, which loads this file by its path
+import peer_environment
 
 PEER = "anonymeter==1.1.0"
 #: Everybody is a target, so that both infer and link the very same people.
@@ -89,33 +90,12 @@ print(json.dumps({"rows": rows, "seconds": time.perf_counter() - begin}))
 
 def find_cache() -> Path:
     """Where the other environment is kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "twinlab" / PEER.replace("==", "-")
+    return peer_environment.find_cache() / peer_environment.name_folder(PEER)
 
 
 def prepare_environment(folder: Path) -> tuple[Path | None, str]:
-    """The interpreter that has the peer, or None and why not. Made once, wheels only, so that nothing is compiled."""
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    asked = f"import importlib.metadata as m; assert m.version('anonymeter') == {PEER.split('==')[1]!r}"
-
-    def has_peer() -> bool:
-        return (
-            python.exists() and not subprocess.run([python, "-c", asked], capture_output=True, check=False).returncode
-        )
-
-    if has_peer():
-        return python, ""
-    print(f"making an environment with {PEER} in {folder}", flush=True)
-    for command in (
-        [sys.executable, "-m", "venv", "--clear", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1",
-         "--only-binary", ":all:", PEER],
-    ):  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip() or done.stdout.strip() or "no word of why").splitlines()[-1]
-            return None, f"{PEER} could not be installed ({last[:200]}); is a package index reached? See --environment"
-    return (python, "") if has_peer() else (None, f"{PEER} was installed in {folder} and cannot be imported")
+    """The interpreter that has the peer, or None and why not."""
+    return peer_environment.prepare_environment(folder, PEER, " See --environment")
 
 
 def measure_theirs(python: Path, draws: Sequence[PeopleTables], releases: Sequence[Mapping[str, pd.DataFrame]]) -> Any:
@@ -141,14 +121,10 @@ def measure_theirs(python: Path, draws: Sequence[PeopleTables], releases: Sequen
             "attacks": TABLE_ATTACKS,
         }
         (folder / "choices.json").write_text(json.dumps(choices))
-        # what is set for our environment, such as a path of modules, is not for theirs
-        own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        done = subprocess.run(
-            [python, "-c", THEIR_PART, name], capture_output=True, text=True, env=own, cwd=name, check=False
-        )
-    if done.returncode:
-        raise RuntimeError(f"{PEER} failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1][:200]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        told, last = peer_environment.run_part(python, THEIR_PART, folder)
+    if told is None:
+        raise RuntimeError(f"{PEER} failed: {last or 'it said nothing'}")
+    return json.loads(told[-1])
 
 
 def measure_ours(draws: Sequence[PeopleTables], releases: Sequence[Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
