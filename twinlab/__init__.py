@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.membership_lesson import attack_membership, choose_membership_targets, compare_membership
     from twinlab.pipeline.mirror import hold_mirror
     from twinlab.pipeline.place import Scenario
+    from twinlab.pipeline.quantum_inventory import list_quantum_safety
     from twinlab.pipeline.question_exploration import explore_questions
     from twinlab.pipeline.reconstruction import attack_updates, draw_twin_rows
     from twinlab.pipeline.secure_lesson import SecureLesson
@@ -87,7 +88,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.table_lesson import attack_table, choose_table_releases, compare_tables, draw_people_tables
     from twinlab.pipeline.table_release import HistogramRelease, Released
     from twinlab.pipeline.trapped_model import offer_models
-    from twinlab.protection import differential_privacy, homomorphic, joint, synthetic
+    from twinlab.protection import channel, differential_privacy, homomorphic, joint, synthetic
     from twinlab.protection.federated import secure_sum
     from twinlab.release import DifferentialPrivacy, Message, NoGuarantee, Release, Transcript
 
@@ -113,6 +114,8 @@ _HOMES = {
     "compare_joint_leaks": "twinlab.pipeline.joint_leak_lesson:compare_joint_leaks",
     "compare_lies": "twinlab.pipeline.joint_lie_lesson:compare_lies",
     "synthetic": "twinlab.protection.synthetic",
+    "channel": "twinlab.protection.channel",
+    "list_quantum_safety": "twinlab.pipeline.quantum_inventory:list_quantum_safety",
     "explore_synthetic": "twinlab.pipeline.synthetic_exploration:explore_synthetic",
     "choose_synthetic_releases": "twinlab.pipeline.synthetic_audit:choose_synthetic_releases",
     "make_synthetic": "twinlab.pipeline.synthetic_making:make_synthetic",
@@ -253,6 +256,7 @@ __all__ = [
     "attack_updates",
     "audit_local_mechanism",
     "audit_release",
+    "channel",
     "charts",
     "check",
     "choose_canary_releases",
@@ -294,6 +298,7 @@ __all__ = [
     "judge_synthetic",
     "link_people",
     "list_attacks",
+    "list_quantum_safety",
     "list_shares",
     "list_terms",
     "load_cohort",
