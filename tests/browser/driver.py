@@ -14,10 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import Browser, Locator, LocatorAssertions, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 
+_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+_START = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "widgets")!r}]
+import twinlab as tl
+"""
 _CURRENT = "window.jupyterapp.shell.currentWidget"
 _START_SECONDS = 90
 _FLAGS = (
@@ -120,6 +128,12 @@ def open_browser(chromium: str) -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    """A notebook whose first cell imports twinlab as `tl`, and finds the sources of tests/widgets."""
+    made = [new_code_cell(source) for source in (_START, *cells)]
+    nbformat.write(new_notebook(cells=made, metadata=_KERNEL), path)
 
 
 @dataclass
@@ -274,11 +288,33 @@ class LivePanel:
 
     def choose(self, name: str, words: str) -> None:
         """Choose from a list that opens."""
-        self.root.get_by_role("combobox", name=name, exact=True).select_option(words)
+        self.find_list(name).select_option(words)
 
     def read_picture(self) -> str:
         """Everything that the chart draws, as text: a change of it is a change that a reader sees."""
         return str(self.chart.locator("svg").first.inner_html())
+
+    def say(self) -> LocatorAssertions:
+        """What to expect of the status line."""
+        return expect(self.root.get_by_role("status").first)
+
+    def find_list(self, name: str) -> Locator:
+        """A list that opens, by the name that a screen reader speaks."""
+        return self.root.get_by_role("combobox", name=name, exact=True)
+
+    def press_list(self, name: str, key: str) -> None:
+        """Move a list with the keyboard, as a reader without a mouse."""
+        self.find_list(name).focus()
+        self.page.keyboard.press(key)
+
+    def push(self, name: str) -> None:
+        """Enter on a button."""
+        self.root.get_by_role("button", name=name).focus()
+        self.page.keyboard.press("Enter")
+
+    def find_words(self, words: str) -> Locator:
+        """Words that a chart draws."""
+        return self.root.locator(".twinlab-chart text", has_text=words).first
 
     def read_titles(self) -> list[str]:
         """The words of the chart's titles."""

@@ -1,14 +1,10 @@
 """The panel of synthetic people: how like real ones they are, what they give away, and who is nearest to one."""
 
-import functools
-import html
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import altair as alt
-import ipywidgets
 import pandas as pd
 
 from twinlab.charts.fan import Picture
@@ -17,13 +13,12 @@ from twinlab.charts.sheet import paint_sheet
 from twinlab.charts.stack import stack_charts
 from twinlab.charts.synthetic import draw_risk_gauges, draw_synthetic_columns, draw_synthetic_days
 from twinlab.charts.theme import read_description
-from twinlab.errors import SpecificationError
+from twinlab.roles import Progress, report_nothing
 from twinlab.widgets.button import Press
 from twinlab.widgets.control import Control, Pick
 from twinlab.widgets.live import LiveChart
-from twinlab.widgets.panel import Panel
+from twinlab.widgets.ordered_panel import OrderedPanel, name_each, write_lines
 from twinlab.widgets.synthetic_source import MadePeople, SyntheticSource
-from twinlab.widgets.worker import Stale, Worker
 
 _FILES = {"shown": "real-and-synthetic", "risks": "what-they-give-away", "nearest": "nearest-person"}
 _KINDS = (("CSV", ".csv"), ("Parquet", ".parquet"))
@@ -47,7 +42,7 @@ class _Chosen(NamedTuple):
     epsilon: float
 
 
-class SyntheticPeople(Panel):
+class SyntheticPeople(OrderedPanel[_Chosen, MadePeople]):
     """Choose what is made, how, and with which budget, and see it beside the real people.
 
     What was made before shows at once. Everything else is made beside the page while the last picture stays, with
@@ -62,6 +57,9 @@ class SyntheticPeople(Panel):
     """
 
     sharpness = 1.4
+    _order_kind = _Chosen
+    _leader = ("what", "method")
+    _stopped = "Stopped; these are the people before."
 
     def __init__(
         self,
@@ -87,91 +85,42 @@ class SyntheticPeople(Panel):
           SpecificationError: if a value is none that the source has.
         """
         self._source, self._folder = source, Path(folder)
-        self._order: _Chosen | None = None
-        self._judge_order = self._is_early = False  # that an early look is drawn
-        self._running: _Chosen | None = None
-        self._version = 0  # raised when nobody wants what runs any more
-        self._running_version = 0  # what it was when that began
-        self._doing = self._note = ""
-        self._fault: BaseException | None = None
+        self._judge_version: int | None = None  # that of the people who shall be attacked in all ways
+        self._is_judging = False  # whether what runs are attacks
+        self._is_early = False  # whether an early look is drawn
         groups = _make_controls(source, what, method, epsilon)
         super().__init__("Synthetic people", groups, _HINT, _PRESSES)
-        self._worker = Worker(self._lock, self._find_task, self._give_up, self._rest)
-        chosen = self.choices
-        self._shown: tuple[_Chosen, MadePeople] = (chosen, self._make(chosen))
         self._drawn: dict[Any, alt.TopLevelMixin] = {}
-        self._offer_people()
         if person is not None:
             with self._quietly():
                 self.widgets["person"].value = self.controls["person"].check(person)
-        self._words = ipywidgets.HTML(layout={"width": "100%"})
         self.charts = self._draw_all()
         self._live = {name: LiveChart(self.charts[name], file) for name, file in _FILES.items()}
         self._specs = {name: _split(chart)[0] for name, chart in self.charts.items()}
         self.attach(self._live["shown"], self._words, self._live["risks"], self._live["nearest"])
         self._repaint()
 
-    @property
-    def choices(self) -> _Chosen:
-        """What is asked for now."""
-        values = self.values
-        return _Chosen(values["what"], values["method"], values["epsilon"])
-
-    def set(self, **values: Any) -> None:
-        """Choose values from code, all at once; methods are those of what is chosen with them.
-
-        Raises:
-          SpecificationError: if there is no such control, or the source does not allow the value.
-        """
-        before = self.values
-        asked = str(self.controls["what"].check(values.get("what", before["what"])))
-        with self._lock:
-            self._offer_methods(asked)
-            try:
-                super().set(**values)
-            except SpecificationError:
-                if self.values["what"] != asked:  # nothing was chosen
-                    self._offer_methods(before["what"], before["method"])
-                raise
-
     def show(self, changed: str | None) -> None:
         """Show what is chosen, at once if it was made before; another person only repaints."""
-        self._note, self._fault = "", None
-        self._offer_methods(self.values["what"], self.values["method"])
-        chosen = self.choices
-        if chosen == self._running and self._running_version == self._version:
-            self._order = None
-        elif chosen != self._shown[0] or (self._running is not None and changed not in ("person", "kind")):
-            self._version += 1  # whatever runs is wanted no more
-            is_there = self._source.is_known(chosen.method, chosen.epsilon, chosen.what)
-            self._order, self._judge_order = None if is_there else chosen, False
-            if is_there:
-                self._put(chosen, self._make(chosen))
-        self._repaint()
-        if self._order is not None:
-            self._worker.wake()
+        self._follow(self.values["what"], self.values["method"])
+        super().show(changed)
 
     def act(self, pressed: str) -> None:
         """Attack in all ways, export, or stop and go back to what was drawn."""
+        if pressed == "stop":
+            super().act(pressed)
+            self._repaint()
+            return
         self._fault, self._note = None, ""
         if pressed == "export":
             rows, card = self._shown[1].export(self._folder, self.values["kind"])
             self._note = f"Written: {rows} and {card.name} beside it."
-        elif pressed == "judge":
-            self._judge_order = not self._shown[1].is_judged_whole
-            self._note = "" if self._judge_order else "These were attacked in all ways."
-            self._worker.wake()
+        elif self._shown[1].is_judged_whole:
+            self._note = "These were attacked in all ways."
         else:
-            self._note = "Stopped; these are the people before." if self._worker.is_busy else "Nothing is running."
-            self._version += 1
-            self._order, self._judge_order = None, False
-            self._go_back()
-            self._repaint()
+            self._judge_version = self._version
+            self._worker.wake()
         self._tell_status()
-
-    def stop(self) -> None:
-        """Stop what runs; what was drawn before comes back."""
-        self.press("stop")
 
     def draw(self) -> alt.VConcatChart:
         """What the panel shows now, standing still."""
@@ -186,8 +135,11 @@ class SyntheticPeople(Panel):
         said = [read_description(self.charts[name].to_dict(validate=False)) for name in ("risks", "nearest")]
         return " ".join([self._shown[1].sentence, *said])
 
-    def _make(self, chosen: _Chosen, **told: Any) -> MadePeople:
-        return self._source.make(chosen.method, chosen.epsilon, chosen.what, **told)
+    def _is_known(self, chosen: _Chosen) -> bool:
+        return self._source.is_known(chosen.method, chosen.epsilon, chosen.what)
+
+    def _make(self, chosen: _Chosen, progress: Progress = report_nothing) -> MadePeople:
+        return self._source.make(chosen.method, chosen.epsilon, chosen.what, progress=progress)
 
     def _say(self, chosen: _Chosen) -> str:
         """For a status line."""
@@ -196,91 +148,40 @@ class SyntheticPeople(Panel):
 
     def _find_task(self) -> Callable[[], None] | None:
         """What is ordered: other people first, then the attacks on those that are drawn."""
-        chosen, self._order = self._order, None
-        is_judging = chosen is None and self._judge_order
-        self._judge_order = False
-        self._running, self._running_version = self._shown[0] if is_judging else chosen, self._version
-        if self._running is None:
-            return None
-        self._doing = f"{'Attacking' if is_judging else 'Making'}: {self._say(self._running)} ..."
-        return functools.partial(self._compute, self._running, self._version, is_judging)
+        self._is_judging = self._order is None and self._judge_version == self._version
+        if self._is_judging:
+            self._order, self._judge_version = self._shown[0], None
+        return super()._find_task()
 
-    def _compute(self, chosen: _Chosen, version: int, is_judging: bool) -> None:
-        """People or attacks; they take the place of what was drawn, if they are still wanted."""
-        with self._lock:
-            self._progress.value, self._progress.layout.visibility = 0, "visible"
-            self._tell_status()
-
-        def report(what: str, done: int, total: int) -> None:
-            if version != self._version:
-                raise Stale
-            self._progress.value = min(100, int(100 * done / max(total, 1)))
+    def _work(self, chosen: _Chosen, progress: Progress) -> MadePeople:
+        """People, with early looks at them, or attacks."""
 
         def look(words: str, shown: pd.DataFrame) -> None:
             with self._lock:
-                report("", self._progress.value, 100)
+                progress("", self._progress.value, 100)
                 self._is_early = True
                 self._put_chart("shown", _draw_shown(shown, f"An early look, {words}: {self._say(chosen)}"))
 
-        try:
-            if is_judging:
-                made = self._source.judge(chosen.method, chosen.epsilon, chosen.what, progress=report)
-            else:
-                made = self._make(chosen, look=look, progress=report)
-        except Exception:
-            if version != self._version:
-                raise Stale from None  # a source may say in its own words that it was stopped
-            raise
-        with self._lock:
-            if version == self._version:
-                self._put(chosen, made)
-                self._repaint()
-
-    def _put(self, chosen: _Chosen, made: MadePeople) -> None:
-        """People take the place of those drawn."""
-        self._shown = (chosen, made)
-        self._offer_people()
-
-    def _give_up(self, error: BaseException) -> None:
-        """Beside a page a fault is a sentence, and nothing is done that was ordered before it."""
-        self._order, self._judge_order, self._fault = None, False, error
+        asked = (chosen.method, chosen.epsilon, chosen.what)
+        if self._is_judging:
+            return self._source.judge(*asked, progress=progress)
+        return self._source.make(*asked, look=look, progress=progress)
 
     def _rest(self) -> None:
-        """Nothing is left to do, or an error was raised; what is chosen is what is drawn."""
-        self._order, self._running, self._judge_order, self._doing = None, None, False, ""
-        self._progress.layout.visibility = "hidden"
-        self._go_back()
+        """What is chosen is what is drawn; an early look gives way to it."""
+        super()._rest()
         if self._is_early:
             self._repaint()
-        self._tell_status()
 
-    def _go_back(self) -> None:
-        """The controls name what is drawn."""
-        chosen = self._shown[0]
-        with self._quietly():
-            self.widgets["what"].value, self.widgets["epsilon"].value = chosen.what, chosen.epsilon
-        self._offer_methods(chosen.what, chosen.method)
+    def _follow(self, value: str, kept: str | None = None) -> None:
+        """How it can be made; the first where the one before is none of that."""
+        known, before = self._source.list_methods(value), kept or self.values["method"]
+        self._offer("method", name_each(known), before if before in known else known[0])
 
-    def _offer_methods(self, what: str, value: str = "") -> None:
-        """How it can be made; the first where the value is none of that."""
-        known = self._source.list_methods(what)
-        kept = value or self.values["method"]
-        self._offer("method", known, kept if kept in known else known[0])
-
-    def _offer_people(self) -> None:
+    def _offer_shown(self) -> None:
         """Those that can be shown beside their nearest; the most copied where the one before is none of them."""
         people, before = self._shown[1].people, self.values["person"]
-        self._offer("person", people, before if before in people else people[0])
-
-    def _offer(self, name: str, options: Sequence[str], value: str) -> None:
-        """Give a list other options."""
-        control = self.controls[name]
-        assert isinstance(control, Pick)
-        self.controls[name] = replace(control, options=_name(options), value=value)
-        with self._quietly():
-            if [each for _, each in self.widgets[name].options] != list(options):
-                self.widgets[name].options = _name(options)
-            self.widgets[name].value = value
+        self._offer("person", name_each(people), before if before in people else people[0])
 
     def _draw_all(self) -> dict[str, alt.TopLevelMixin]:
         """The charts of what is drawn; those of what was made before are kept."""
@@ -308,7 +209,7 @@ class SyntheticPeople(Panel):
         self.charts, self._is_early = self._draw_all(), False
         for name, chart in self.charts.items():
             self._put_chart(name, chart)
-        self._words.value = self._explain()
+        self._words.value = write_lines(self._explain())
         self._tell_status()
 
     def _put_chart(self, name: str, chart: alt.TopLevelMixin) -> None:
@@ -320,21 +221,16 @@ class SyntheticPeople(Panel):
         self._specs[name] = spec
         self._live[name].draw(chart)
 
-    def _explain(self) -> str:
+    def _explain(self) -> dict[str, str]:
         """The method and the promise, in a line each."""
         chosen, made = self._shown
-        lines = {"Method": f"{chosen.method}. {self._source.describe(chosen.method)}.", "Promise": f"{made.guarantee}."}
-        said = "<br>".join(f"<b>{word}:</b> {html.escape(words)}" for word, words in lines.items())
-        return f'<div class="twinlab-hint">{said}</div>'
+        return {"Method": f"{chosen.method}. {self._source.describe(chosen.method)}.", "Promise": f"{made.guarantee}."}
 
-    def _tell_status(self) -> None:
-        """One line: a fault, or what was done, what is being done, and what is drawn."""
-        if self._fault is not None:
-            self.complain(self._fault)
-            return
-        doing = self._doing if self._running is not None else ""
-        words = (self._note, doing, self._shown[1].sentence)
-        self._tell(" ".join(filter(None, words)), "twinlab-busy" if doing else "")
+    def _say_doing(self, chosen: _Chosen) -> str:
+        return f"{'Attacking' if self._is_judging else 'Making'}: {self._say(chosen)} ..."
+
+    def _say_shown(self) -> str:
+        return self._shown[1].sentence
 
 
 def _split(chart: alt.TopLevelMixin) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]:
@@ -358,23 +254,21 @@ def _make_controls(
     source: SyntheticSource, what: str | None, method: str | None, epsilon: float
 ) -> dict[str, list[Control]]:
     """Controls by the words that stand above them; people come once some are made."""
-    pick_what = Pick("what", "What", _name(source.whats), source.whats[0] if what is None else what, "What is made.")
+    pick_what = Pick(
+        "what", "What", name_each(source.whats), source.whats[0] if what is None else what, "What is made."
+    )
     methods = source.list_methods(str(pick_what.check(pick_what.value)))
     epsilons = [(f"{each:g}", each) for each in source.epsilons]
     return {
         "What is made, and how": [
             pick_what,
-            Pick("method", "Method", _name(methods), methods[0] if method is None else method, "How it is made."),
+            Pick("method", "Method", name_each(methods), methods[0] if method is None else method, "How it is made."),
             Pick("epsilon", "Epsilon", epsilons, epsilon, "What it may cost a person with all their days; smaller "
                  "protects more.", slides=True, is_wide=True),
         ],
         "Look closer, and take away": [
-            Pick("person", "Synthetic", _name(["nobody"]), "nobody", "Who is shown beside the nearest real person; "
+            Pick("person", "Synthetic", name_each(["nobody"]), "nobody", "Who is shown beside the nearest real person; "
                  "first those that are most like somebody.", slides=True, is_wide=True),
             Pick("kind", "File", _KINDS, _KINDS[0][1], "What Export writes."),
         ],
     }  # fmt: skip
-
-
-def _name(values: Sequence[str]) -> list[tuple[str, str]]:
-    return [(str(value), str(value)) for value in values]
