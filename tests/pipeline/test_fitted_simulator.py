@@ -151,6 +151,15 @@ def test_made_people_are_labelled_and_repeatable(noisy: FittedSimulator) -> None
     assert not np.array_equal(made.values, noisy.simulate(3, 2, seed=5).values, equal_nan=True)
 
 
+def test_the_seed_of_the_people_does_not_simulate_them_again(exact: FittedSimulator) -> None:
+    """Who simulated people by a seed and makes synthetic ones by the same must not get them back as if copied."""
+    same = simulate(draw_people(5, 7, exact.population), N_DAYS, 7).cohort.select(signals=exact.signals)
+    made = exact.simulate(5, N_DAYS, seed=7)
+    steps = [each.signal("steps") for each in (same, made)]
+    alike = np.isclose(*steps, rtol=0.01) & (steps[0] > 0)
+    assert alike.sum() < 0.1 * (steps[0] > 0).sum()
+
+
 def test_noise_that_hides_everything_leaves_the_usual_population(people: Cohort) -> None:
     summary = draw_summary(people, 1000.0, open_noise(rehearsal=True, seed=2))
     fitted = fit_summary(summary, people.signals, N_DAYS, describe_guarantee(summary.event, 1e-5))
