@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from twinlab.pipeline.dishonest_server import play_dishonest_server
     from twinlab.pipeline.encrypted_lesson import EncryptedLesson
     from twinlab.pipeline.encrypted_training_lesson import EncryptedTrainingLesson
+    from twinlab.pipeline.envelope_lesson import compare_channels
     from twinlab.pipeline.exploration import explore_privacy
     from twinlab.pipeline.fitted_simulator import fit_simulator
     from twinlab.pipeline.holder import split_vertically
@@ -114,6 +115,7 @@ _HOMES = {
     "compare_joint_leaks": "twinlab.pipeline.joint_leak_lesson:compare_joint_leaks",
     "compare_lies": "twinlab.pipeline.joint_lie_lesson:compare_lies",
     "synthetic": "twinlab.protection.synthetic",
+    "compare_channels": "twinlab.pipeline.envelope_lesson:compare_channels",
     "channel": "twinlab.protection.channel",
     "list_quantum_safety": "twinlab.pipeline.quantum_inventory:list_quantum_safety",
     "explore_synthetic": "twinlab.pipeline.synthetic_exploration:explore_synthetic",
@@ -268,6 +270,7 @@ __all__ = [
     "choose_table_releases",
     "compare_aggregates",
     "compare_attribute_sources",
+    "compare_channels",
     "compare_joint_leaks",
     "compare_lies",
     "compare_matching",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from twinlab.charts.outlook import draw_outlook, make_outlook
     from twinlab.charts.personalization import draw_personalization
     from twinlab.charts.picture import save_chart
+    from twinlab.charts.quantum_safety import draw_channels, draw_quantum_safety
     from twinlab.charts.question_cost import draw_question_costs, make_question_costs
     from twinlab.charts.recovery import draw_noise_price, draw_record, draw_recovery
     from twinlab.charts.sensor_noise import (
@@ -74,6 +75,7 @@ _HOMES = {
     "draw_badge": "audit",
     "draw_budget": "budget",
     "draw_canary": "canary",
+    "draw_channels": "quantum_safety",
     "draw_days": "day",
     "draw_depth": "encrypted_depth",
     "draw_device_map": "device_map",
@@ -100,6 +102,7 @@ _HOMES = {
     "draw_pair_distances": "synthetic",
     "draw_people_needed": "sensor_noise",
     "draw_personalization": "personalization",
+    "draw_quantum_safety": "quantum_safety",
     "draw_question_costs": "question_cost",
     "draw_question_steps": "encrypted_question",
     "draw_questions_needed": "encrypted_leak",
@@ -153,6 +156,7 @@ __all__ = [
     "draw_badge",
     "draw_budget",
     "draw_canary",
+    "draw_channels",
     "draw_days",
     "draw_depth",
     "draw_device_map",
@@ -179,6 +183,7 @@ __all__ = [
     "draw_pair_distances",
     "draw_people_needed",
     "draw_personalization",
+    "draw_quantum_safety",
     "draw_question_costs",
     "draw_question_steps",
     "draw_questions_needed",
