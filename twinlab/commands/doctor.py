@@ -38,6 +38,7 @@ _PACKAGES: tuple[tuple[str, str | None, str], ...] = (
     ("opacus", None, "private training"),
     ("flwr", None, "federated learning"),
     ("tenseal", "tenseal", "encrypted queries"),
+    ("mpyc", None, "computing on shares"),
 )
 _SUPPORTED_PYTHON = ((3, 11), (3, 13))
 _NEEDED_GB, _NEEDED_DISK_GB = 2.0, 1.0
