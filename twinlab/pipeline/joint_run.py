@@ -14,18 +14,13 @@ from twinlab.errors import DataContractError, ProtocolError, SpecificationError
 from twinlab.protection.joint.child import Children
 from twinlab.protection.joint.party_run import RUN_PHASES, RunTerms, replay_answer
 from twinlab.protection.joint.question_file import AnyQuestion
+from twinlab.protection.joint.secret_sum import CONTENTS, OPENED
 from twinlab.release import Guarantee, Message, NoGuarantee, SecretShared, Transcript
 from twinlab.roles import Progress, report_nothing
 
 _MODULE = "twinlab.pipeline.joint_party"
-_CONTENTS = {
-    "agree": "terms and fresh random bytes",
-    "share": "share of a vector",
-    "open": "share of the sum",
-    "confirm": "hash of the sum",
-}
+_CONTENTS: dict[str, str] = {"agree": "terms and fresh random bytes", **CONTENTS}
 _AGREED = NoGuarantee("it says what all parties agreed on, and nothing of anybody's rows")
-_OPENED = NoGuarantee("it opens the sum, which all parties are to learn")
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,7 +162,7 @@ def _compare_totals(opened: Mapping[str, list[np.ndarray]]) -> tuple[np.ndarray,
 def _write_transcript(terms: RunTerms, received: Mapping[str, tuple[dict[str, Any], list[np.ndarray]]]) -> Transcript:
     """All parties' records in one, sum by sum and phase by phase."""
     shared: Guarantee = SecretShared(terms.names, terms.most_colluding + 1, "malicious")
-    guarantees = {"agree": _AGREED, "share": shared, "open": _OPENED, "confirm": _OPENED}
+    guarantees = {"agree": _AGREED, "share": shared, "open": OPENED, "confirm": OPENED}
     found: list[tuple[tuple[int, int], Message]] = []
     for receiver, (fields, contents) in received.items():
         for (sender, phase, number, n_bytes, seconds), content in zip(fields["messages"], contents, strict=True):

@@ -33,7 +33,7 @@ from twinlab.protection.joint.child_frame import Frame, pack_frame, read_frame
 
 PROGRESS, REPORT = "progress", "error"
 #: Tells a child how long it may live.
-_LIFETIME = "TWINLAB_CHILD_SECONDS"
+LIFETIME_VARIABLE = "TWINLAB_CHILD_SECONDS"
 #: A child gives up by itself a little after the parent would have ended it.
 _SECONDS_BEYOND = 5.0
 _SECONDS_TO_STOP, _SECONDS_BETWEEN_LOOKS = 10.0, 0.2
@@ -270,7 +270,7 @@ class ParentLine:
         self._lock = threading.Lock()
         self._frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
         self._parent = os.getppid()
-        self._ends = time.monotonic() + float(os.environ.get(_LIFETIME, "inf"))
+        self._ends = time.monotonic() + float(os.environ.get(LIFETIME_VARIABLE, "inf"))
         for work in (self._listen, self._watch):
             threading.Thread(target=work, daemon=True).start()
 
@@ -338,7 +338,7 @@ def _make_environment(seconds: float) -> dict[str, str]:
     own = "" if root.name in ("site-packages", "dist-packages") else str(root)
     search = os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH", "")]))
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**os.environ, **single, "PYTHONPATH": search, _LIFETIME: f"{seconds:g}"}
+    return {**os.environ, **single, "PYTHONPATH": search, LIFETIME_VARIABLE: f"{seconds:g}"}
 
 
 def _list_family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

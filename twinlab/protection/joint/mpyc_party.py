@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from twinlab.errors import ProtocolError
-from twinlab.protection.joint.child import PROGRESS, ParentLine, serve_parent
+from twinlab.protection.joint.child import LIFETIME_VARIABLE, PROGRESS, ParentLine, serve_parent
 from twinlab.protection.joint.identity import Identity, find_peer, make_context, make_identity
 from twinlab.protection.joint.mpyc_arithmetic import Library, MpycArithmetic
 from twinlab.protection.joint.mpyc_computation import compute
@@ -40,8 +40,6 @@ from twinlab.protection.joint.mpyc_wire import WireFormat
 HOST = "127.0.0.1"
 #: Of the masks that MPyC adds in comparisons: what they hide shows through with a chance of 2 to the minus this.
 _STATISTICAL_BITS = 60
-#: What `Children` gives each child.
-_LIFETIME = "TWINLAB_CHILD_SECONDS"
 
 
 class _Run:
@@ -71,7 +69,7 @@ def check_process() -> None:
     Raises:
       ProtocolError: if this process was started by something else, or has MPyC already.
     """
-    if _LIFETIME not in os.environ or "mpyc" in sys.modules:
+    if LIFETIME_VARIABLE not in os.environ or "mpyc" in sys.modules:
         raise ProtocolError("MPyC: expected a child process that compute_jointly started, got another; call that")
 
 
@@ -227,7 +225,7 @@ async def _work(
         if fault == "die":
             os._exit(9)
         if fault == "silent":
-            time.sleep(float(os.environ[_LIFETIME]))
+            time.sleep(float(os.environ[LIFETIME_VARIABLE]))
         start, n_bytes, n_sent = time.perf_counter(), _add_bytes(links), _find_most_sent(links)
         numbers = await compute(program, rows, arithmetic)
         await arithmetic.check_opened()

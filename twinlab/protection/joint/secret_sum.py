@@ -18,8 +18,8 @@ from twinlab.release import Guarantee, Message, NoGuarantee, Transcript
 #: Takes sender, receiver and message, and returns what arrives; None where it is lost.
 Carrier = Callable[[str, str, bytes], bytes | None]
 #: What a message of each phase holds, in words of a transcript.
-_CONTENTS: dict[Phase, str] = {"share": "share of a vector", "open": "share of the sum", "confirm": "hash of the sum"}
-_OPENED = NoGuarantee("it opens the sum, which all parties are to learn")
+CONTENTS: dict[str, str] = {"share": "share of a vector", "open": "share of the sum", "confirm": "hash of the sum"}
+OPENED = NoGuarantee("it opens the sum, which all parties are to learn")
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,9 +171,9 @@ def _run_phase(phase: Phase, parties: list[Party], transcript: Transcript, carry
 def _describe(phase: Phase, sender: Party, receiver: str, letter: bytes, seconds: float) -> Message:
     """An accepted message as the transcript has it."""
     found = read_message(letter, sender.terms, sender=sender.name, receiver=receiver)
-    guarantee: Guarantee = sender.terms.guarantee if phase == "share" else _OPENED
+    guarantee: Guarantee = sender.terms.guarantee if phase == "share" else OPENED
     payload = found.body.hex() if phase == "confirm" else found.elements
-    return Message(sender.name, receiver, _CONTENTS[phase], len(letter), seconds, payload, guarantee)
+    return Message(sender.name, receiver, CONTENTS[phase], len(letter), seconds, payload, guarantee)
 
 
 def _check_names(names: tuple[str, ...], n_vectors: int, vanish: Mapping[str, Phase]) -> None:
