@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from twinlab.cohorts.cohort import HOURS_PER_DAY, Cohort
 from twinlab.cohorts.person import CONDITIONS, draw_people
 from twinlab.cohorts.simulator import simulate
 from twinlab.errors import SpecificationError
@@ -112,16 +113,24 @@ def draw_days_table(
       seed: which people; public.
       progress: told while they live.
     """
-    cohort = simulate(draw_people(n_people, seed), n_days, seed, progress=progress).cohort
-    about = cohort.attributes.reset_index(drop=True)
-    columns = {PERSON: np.repeat(np.arange(n_people), n_days)}
+    return tabulate_person_days(simulate(draw_people(n_people, seed), n_days, seed, progress=progress).cohort)
+
+
+def tabulate_person_days(cohort: Cohort) -> pd.DataFrame:
+    """A row a person and day with readings: "person" and those columns of `DAY_BINS` that the cohort has. Private.
+
+    Args:
+      cohort: from midnight on; signals become hourly means of the day.
+    """
+    n_days = cohort.n_hours // HOURS_PER_DAY
+    columns = {PERSON: np.repeat(np.arange(cohort.n_people), n_days)}
     for name in DAY_BINS:
-        if name in about.columns:
-            columns[name] = np.repeat(about[name].to_numpy(), n_days)
-            continue
-        hours = cohort.signal(name).reshape(n_people * n_days, -1)
-        counts = (~np.isnan(hours)).sum(axis=1)
-        columns[name] = np.where(counts > 0, np.nansum(hours, axis=1) / np.maximum(counts, 1), np.nan)
+        if name in cohort.attributes.columns:
+            columns[name] = np.repeat(cohort.attributes[name].to_numpy(), n_days)
+        elif name in cohort.signals:
+            hours = cohort.signal(name)[:, : n_days * HOURS_PER_DAY].reshape(cohort.n_people * n_days, -1)
+            counts = (~np.isnan(hours)).sum(axis=1)
+            columns[name] = np.where(counts > 0, np.nansum(hours, axis=1) / np.maximum(counts, 1), np.nan)
     return pd.DataFrame(columns).dropna(ignore_index=True)
 
 

@@ -22,7 +22,7 @@ from twinlab.cohorts.simulator import simulate
 from twinlab.errors import SpecificationError
 from twinlab.evaluation.synthetic import Bins, are_words
 from twinlab.pipeline.canary_audit import PERSON
-from twinlab.pipeline.canary_lesson import DAY_BINS
+from twinlab.pipeline.canary_lesson import DAY_BINS, tabulate_person_days
 from twinlab.pipeline.synthetic_making import Method, make_synthetic
 from twinlab.pipeline.synthetic_release import SyntheticRelease
 from twinlab.pipeline.synthetic_view import (
@@ -33,7 +33,6 @@ from twinlab.pipeline.synthetic_view import (
     SyntheticView,
     TableSide,
     read_cohort,
-    tabulate_person_days,
 )
 from twinlab.pipeline.table_lesson import blur_table
 from twinlab.protection.differential_privacy.guarantee import NobodyPays
@@ -68,8 +67,6 @@ EPSILONS: Final = (0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0)
 #: Spread of the naive copy's noise, in ranges of a column and in spreads of a signal.
 _COPY_NOISE, _COPY_HOUR_NOISE = 0.02, 0.05
 _LEAST_PEOPLE, _LEAST_DAYS = 40, 7
-#: With the seed of the real people the simulator would simulate these very people again.
-_APART = 7_919_771
 #: Fewer steps of a GAN than usual, so that a reader can wait for them, and when it shows what it has learned.
 _GANS: Final[Mapping[str, Mapping[str, Any]]] = {
     TABLE: {"n_steps": 600, "every": 100, "conditions": ("condition",)},
@@ -274,7 +271,7 @@ class SyntheticExploration:
         method = _METHODS[what][name]
         assert method is not None
         order: dict[str, Any] = {"method": method, "epsilon": epsilon, "delta": self.delta, "unit": PrivacyUnit.PERSON,
-                                 "seed": self.seed + _APART, "progress": progress}  # fmt: skip
+                                 "seed": self.seed, "progress": progress}  # fmt: skip
         if method == "gan":
             order["options"] = {**_GANS[what], **self.gan}
             if look is not None:

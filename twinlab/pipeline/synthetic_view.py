@@ -21,7 +21,7 @@ from twinlab.evaluation.nearest_person import NearestPeople, find_nearest_people
 from twinlab.evaluation.synthetic import TableComparison, tabulate_bins
 from twinlab.evaluation.synthetic_stream import StreamComparison, measure_circadian, tabulate_days
 from twinlab.pipeline.canary_audit import PERSON
-from twinlab.pipeline.canary_lesson import DAY_BINS
+from twinlab.pipeline.canary_lesson import DAY_BINS, tabulate_person_days
 from twinlab.pipeline.stream_judgement import judge_streams
 from twinlab.pipeline.synthetic_judgement import KINDS, Judgement, TableQuestions, judge_synthetic
 from twinlab.pipeline.synthetic_release import SyntheticRelease
@@ -284,21 +284,3 @@ def read_cohort(release: SyntheticRelease) -> Cohort:
     if not isinstance(release.made, Cohort):
         raise DataContractError("release: expected streams, got a table; make people hour by hour")
     return release.made
-
-
-def tabulate_person_days(cohort: Cohort) -> pd.DataFrame:
-    """A row a person and day with readings: "person" and those columns of `DAY_BINS` that the cohort has. Private.
-
-    Args:
-      cohort: from midnight on; signals become hourly means of the day.
-    """
-    n_days = cohort.n_hours // HOURS_PER_DAY
-    columns = {PERSON: np.repeat(np.arange(cohort.n_people), n_days)}
-    for name in DAY_BINS:
-        if name in cohort.attributes.columns:
-            columns[name] = np.repeat(cohort.attributes[name].to_numpy(), n_days)
-        elif name in cohort.signals:
-            hours = cohort.signal(name)[:, : n_days * HOURS_PER_DAY].reshape(cohort.n_people * n_days, -1)
-            counts = (~np.isnan(hours)).sum(axis=1)
-            columns[name] = np.where(counts > 0, np.nansum(hours, axis=1) / np.maximum(counts, 1), np.nan)
-    return pd.DataFrame(columns).dropna(ignore_index=True)
