@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import peer_environment
 
 from twinlab.evaluation.table_risk import measure_table_risk, score_singling_out
 from twinlab.pipeline.table_lesson import (
@@ -42,9 +43,6 @@ from twinlab.pipeline.table_lesson import (
     draw_people_tables,
 )
 from twinlab.threat import Claims
-
-sys.path.append(str(Path(__file__).parent))  # for a claim test, which loads this file by its path
-import peer_environment
 
 PEER = "anonymeter==1.1.0"
 #: Everybody is a target, so that both infer and link the very same people.

@@ -3,27 +3,16 @@
 The judge lives in an environment that benchmarks/table_risk.py makes. Run that once, and the comparison here runs too.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
+import table_risk
 
 from twinlab.pipeline.table_lesson import TABLE_ATTACKS, choose_table_releases, draw_people_tables
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("table_risk", ROOT / "benchmarks/table_risk.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return table_risk
 
 
 @pytest.fixture(scope="module")
