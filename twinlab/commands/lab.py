@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,10 +36,14 @@ def open_lab(arguments: Sequence[str] = ()) -> int:
     # Containers run as root, where Jupyter refuses to start unless told that this is meant.
     as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     print(f"JupyterLab opens on {_WELCOME}. To stop it: press Ctrl+C here twice.", flush=True)
-    # A notebook as argument would make its folder the root and hide the rest; `reset` forgets what was open last time.
-    place = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{_WELCOME}?reset"]
-    command = [sys.executable, "-m", "jupyterlab", *as_root, *place, *arguments]
-    try:
-        return subprocess.call(command, cwd=root, env=environment)
-    except KeyboardInterrupt:
-        return 0
+    # A notebook as argument would make its folder the root and hide the rest.
+    place = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{_WELCOME}"]
+    # What was open last time is forgotten with the folder. A `?reset` in the address would do that too, and would break
+    # the address that Jupyter prints to copy, whose token comes after a question mark of its own.
+    with tempfile.TemporaryDirectory(prefix="twinlab-lab-") as workspaces:
+        place.append(f"--LabApp.workspaces_dir={workspaces}")
+        command = [sys.executable, "-m", "jupyterlab", *as_root, *place, *arguments]
+        try:
+            return subprocess.call(command, cwd=root, env=environment)
+        except KeyboardInterrupt:
+            return 0
